@@ -1,0 +1,2 @@
+/** Prettier's settings: wide lines, the rest as it comes. */
+export default { printWidth: 140 };

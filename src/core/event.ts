@@ -1,0 +1,51 @@
+/** What happens, as data: the journal turns events into log lines, rows of the events table and metrics. */
+
+import type { Health } from "./health.ts";
+import type { ApplicationId, Revision, ServiceName, SourceName } from "./names.ts";
+import type { Outcome } from "./rollout.ts";
+
+export type Event = { readonly at: Date } & (
+  | { readonly type: "started"; readonly version: string; readonly unfinished: number }
+  | { readonly type: "stopping"; readonly because: string }
+  /** A source went from working to failing, or back, or tells something once. */
+  | {
+      readonly type: "source";
+      readonly source: SourceName;
+      readonly state: "failed" | "recovered" | "rewritten" | "refused";
+      readonly message: string;
+    }
+  /** An application's outcome, told once: not again at each pass that finds the same. */
+  | {
+      readonly type: "outcome";
+      readonly application: ApplicationId;
+      readonly outcome: Outcome;
+      readonly revision: Revision | undefined;
+      readonly deployment: number | undefined;
+      readonly message: string;
+      /** How long it took, in milliseconds; undefined where the host was not touched. */
+      readonly ms: number | undefined;
+    }
+  /** What a person asked for with ctl. */
+  | { readonly type: "command"; readonly command: string; readonly target: string; readonly message: string }
+  /** Something that a person should look at, though pgo goes on. */
+  | { readonly type: "warning"; readonly subject: string; readonly message: string }
+  /** Only counted and measured, never logged above debug nor kept: */
+  | {
+      readonly type: "git";
+      readonly source: SourceName;
+      readonly operation: "ls-remote" | "fetch";
+      readonly result: "ok" | "failed";
+      readonly ms: number;
+    }
+  | { readonly type: "pass"; readonly source: SourceName; readonly outcome: "in-sync" | "changed" | "source-failed"; readonly ms: number }
+  | { readonly type: "probe"; readonly application: ApplicationId; readonly kind: string; readonly result: "pass" | "fail" | "unasked" }
+  | { readonly type: "health"; readonly application: ApplicationId; readonly service: ServiceName; readonly health: Health }
+  /** How many containers of pgo's are in each state; all states that pgo has seen, zeros included. */
+  | { readonly type: "containers"; readonly states: Readonly<Record<string, number>> }
+  | { readonly type: "storage"; readonly kind: string; readonly bytes: number }
+);
+
+/** Omit over each member of a union, so that the members stay apart. */
+type Without<Union, Key extends PropertyKey> = Union extends unknown ? Omit<Union, Key> : never;
+/** An event whose time the journal adds. */
+export type Happening = Without<Event, "at">;

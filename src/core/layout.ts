@@ -1,0 +1,125 @@
+/** Which applications a source's files make: first-level directories of its paths that hold a unit, and what lies at the top. */
+
+import type { Problem, TreeEntry } from "./bundle.ts";
+import {
+  NameError,
+  applicationId,
+  applicationName,
+  relativePath,
+  type ApplicationId,
+  type RelativePath,
+  type SourceName,
+} from "./names.ts";
+import { quadletSuffix } from "./quadlet.ts";
+
+/** A file of an application, and where Git has it. */
+export interface Located {
+  readonly entry: TreeEntry;
+  /** Below the repository's root. */
+  readonly origin: string;
+}
+
+/** The files of one application, not yet looked at. */
+export interface Draft {
+  readonly application: ApplicationId;
+  readonly files: ReadonlyMap<RelativePath, Located>;
+  /** What already speaks against it, such as a name that can't be a directory's. */
+  readonly problems: readonly Problem[];
+}
+
+/**
+ * Groups a source's files into applications. `paths` are directories below the repository's root, "." for the root itself;
+ * a later one overlays an earlier one by application and relative path.
+ * A directory below a path is an application when it holds at least one unit at any depth. Units at the top of a path form
+ * the application named after the source; it also gets the directories beside them that hold no unit and that one of those
+ * units names (`Volume=./conf:…`), and their drop-in directories.
+ */
+export function layout(source: SourceName, paths: readonly string[], entries: ReadonlyMap<string, TreeEntry>): readonly Draft[] {
+  const drafts = new Map<string, { files: Map<RelativePath, Located>; problems: Problem[] }>();
+  const draftOf = (name: string) => {
+    const existing = drafts.get(name);
+    if (existing !== undefined) return existing;
+    const made = { files: new Map<RelativePath, Located>(), problems: [] };
+    drafts.set(name, made);
+    return made;
+  };
+  const add = (name: string, path: string, located: Located) => {
+    const draft = draftOf(name);
+    try {
+      draft.files.set(relativePath(path), located);
+    } catch (error) {
+      if (!(error instanceof NameError)) throw error;
+      draft.problems.push({ file: located.origin, line: undefined, message: error.message });
+    }
+  };
+  for (const path of paths) {
+    const below = entriesBelow(path, entries);
+    const units = [...below.keys()].filter((file) => quadletSuffix(file) !== undefined && !isDropIn(file));
+    const applications = new Set(units.filter((file) => file.includes("/")).map((file) => first(file)));
+    const top = units.filter((file) => !file.includes("/"));
+    const topTexts = top.map((file) => textOf(below.get(file)?.entry));
+    for (const [file, located] of below) {
+      if (file.startsWith(".")) continue;
+      const directory = first(file);
+      if (file.includes("/") && applications.has(directory)) add(directory, file.slice(directory.length + 1), located);
+      else if (
+        top.length > 0 &&
+        (!file.includes("/") || top.some((unit) => directory === `${unit}.d`) || topTexts.some((text) => names(text, directory)))
+      )
+        add(source, file, located);
+    }
+    if (top.length > 0 && applications.has(source))
+      draftOf(source).problems.push({
+        file: top[0] ?? path,
+        line: undefined,
+        message: `units at the top form the application "${source}", and so does the directory ${source}/: move them into a directory of their own, or name the source otherwise`,
+      });
+  }
+  return [...drafts].flatMap(([name, { files, problems }]) => {
+    try {
+      return [{ application: applicationId(source, applicationName(name)), files, problems }];
+    } catch (error) {
+      if (!(error instanceof NameError)) throw error;
+      // A directory whose name can't be an application's still must not vanish silently.
+      const stand = applicationName(
+        name
+          .replace(/[^A-Za-z0-9_.-]/g, "_")
+          .replace(/^[.-]+/, "_")
+          .slice(0, 63) || "_",
+      );
+      return [
+        {
+          application: applicationId(source, stand),
+          files,
+          problems: [...problems, { file: name, line: undefined, message: `${error.message}: rename the directory` }],
+        },
+      ];
+    }
+  });
+}
+
+/** `web.container.d/10-env.conf`: part of a unit, not one. */
+export function isDropIn(path: string): boolean {
+  const parent = path.split("/").at(-2);
+  return parent?.endsWith(".d") === true && path.endsWith(".conf");
+}
+
+function entriesBelow(path: string, entries: ReadonlyMap<string, TreeEntry>): ReadonlyMap<string, Located> {
+  const root = path.replace(/^(?:\.\/)+/, "").replace(/\/+$/, "");
+  const prefix = root === "" || root === "." ? "" : `${root}/`;
+  const found = new Map<string, Located>();
+  for (const [origin, entry] of entries) if (origin.startsWith(prefix)) found.set(origin.slice(prefix.length), { entry, origin });
+  return found;
+}
+
+function names(text: string, directory: string): boolean {
+  return text.includes(`./${directory}/`) || text.includes(`./${directory}:`) || text.includes(`=${directory}/`);
+}
+
+function textOf(entry: TreeEntry | undefined): string {
+  return entry?.kind === "file" ? Buffer.from(entry.content).toString("utf8") : "";
+}
+
+function first(path: string): string {
+  return path.split("/", 1)[0] ?? "";
+}

@@ -1,0 +1,98 @@
+/** From raw readings of the host to what the planner wants to know. */
+
+import type { Bundle, Unit } from "./bundle.ts";
+import { digestOf, type Digest, type RelativePath, type ServiceName } from "./names.ts";
+import type { ObservedService, StartedFrom } from "./plan.ts";
+
+/** What systemd says of a service; the shape of the host port's reading. */
+export interface ServiceReading {
+  readonly load: string;
+  readonly active: string;
+  readonly result: string;
+  readonly invocation: string;
+  readonly source: string;
+  readonly fragment: string;
+}
+
+/** What pgo saved when it last started a service. */
+export interface StartRecord extends StartedFrom {
+  readonly invocation: string;
+}
+
+/** Nobody can say what the service runs: it will be restarted. No invocation is called "none". */
+const unknownStart: StartRecord = { digest: digestOf("unknown"), inputs: [], invocation: "none" };
+
+export interface Readings {
+  readonly service: ServiceReading;
+  readonly record: StartRecord | undefined;
+  /** The unit as it would be if the service were started from the files that lie on the host now. */
+  readonly onDisk: Unit | undefined;
+  /** Where this application's files lie on the host. */
+  readonly directory: string;
+}
+
+export function observedService({ service, record, onDisk, directory }: Readings): ObservedService {
+  const loaded = service.load !== "not-found";
+  return {
+    loaded,
+    ours: service.source === "" ? service.fragment === "" || !loaded : service.source.startsWith(`${directory}/`),
+    activity: activityOf(service.active),
+    succeeded: service.result === "success" && record !== undefined,
+    startedFrom: startedFrom(service, record, onDisk),
+  };
+}
+
+/**
+ * What a service runs. The start that pgo saved is known by its invocation. Another start (by systemd, a person or a boot) took
+ * what lay on disk: that is known only when the disk holds what was saved, and else nobody can say (a crash of pgo between
+ * writing and restarting, or an edit by hand).
+ */
+function startedFrom(service: ServiceReading, record: StartRecord | undefined, onDisk: Unit | undefined): StartedFrom | undefined {
+  if (record === undefined) return activityOf(service.active) === "stopped" ? undefined : onDisk;
+  if (record.digest === unknownStart.digest) return undefined;
+  if (record.invocation === service.invocation || service.invocation === "") return record;
+  return onDisk?.digest === record.digest ? record : undefined;
+}
+
+/**
+ * What to save of a service with the intention, before the first file changes: what is known by what lies on disk is known no more once
+ * the disk changes, and after a crash the next observation would be fooled.
+ */
+export function remembered(readings: Readings): StartRecord {
+  const known = startedFrom(readings.service, readings.record, readings.onDisk);
+  return known === undefined ? unknownStart : { digest: known.digest, inputs: known.inputs, invocation: readings.service.invocation };
+}
+
+/** Finds the unit that the files on the host make, among bundles that pgo knows: the first whose files for it are all there. */
+export function unitOnDisk(
+  service: ServiceName,
+  bundles: readonly Bundle[],
+  files: ReadonlyMap<RelativePath, { readonly digest: Digest }>,
+): Unit | undefined {
+  for (const bundle of bundles) {
+    const unit = bundle.units.find((one) => one.service === service);
+    if (unit === undefined) continue;
+    const wanted = new Map(bundle.files.map((file) => [file.path, file.digest]));
+    const same = unit.files.every((path) => files.get(path)?.digest === wanted.get(path));
+    // A drop-in of another bundle, or of a person, makes another unit of the same file.
+    const strange = [...files.keys()].some((path) => path.split("/").at(-2) === `${unit.name}.d` && !unit.files.includes(path));
+    if (same && !strange) return unit;
+  }
+  return undefined;
+}
+
+function activityOf(active: string): ObservedService["activity"] {
+  switch (active) {
+    case "active":
+    case "reloading":
+      return "running";
+    case "activating":
+    case "deactivating":
+    case "maintenance":
+      return "changing";
+    case "failed":
+      return "failed";
+    default:
+      return "stopped";
+  }
+}

@@ -1,0 +1,121 @@
+/** What pgo tells about itself: the JSON shapes of `ctl … --json`, times as ISO 8601 in UTC. */
+
+import type { Health } from "./health.ts";
+import type { Cause, Outcome } from "./rollout.ts";
+
+export interface StatusReport {
+  readonly schema: 1;
+  readonly version: string;
+  readonly host: string;
+  /** Every source is ok, and every application healthy, and none failed or quarantined. */
+  readonly healthy: boolean;
+  readonly sources: readonly SourceStatus[];
+  readonly applications: readonly ApplicationStatus[];
+}
+
+export interface SourceStatus {
+  readonly name: string;
+  readonly revision: string | null;
+  readonly checkedAt: string | null;
+  readonly state: "ok" | "failed";
+  readonly message: string | null;
+}
+
+export interface ApplicationStatus {
+  readonly name: string;
+  readonly source: string;
+  /** Of what runs. */
+  readonly revision: string | null;
+  readonly outcome: Outcome;
+  readonly since: string;
+  readonly health: Health;
+  /** Phase of a rollout under way; null when there is none. */
+  readonly phase: "applying" | "verifying" | "reverting" | null;
+  readonly message: string | null;
+  readonly held: { readonly why: string; readonly until: string | null } | null;
+  /** What will not be tried again until `ctl retry` or new content. */
+  readonly quarantined: { readonly digest: string; readonly reason: string; readonly since: string } | null;
+  readonly suspended: { readonly until: string | null } | null;
+  readonly pinned: boolean;
+  readonly units: readonly UnitStatus[];
+}
+
+export interface UnitStatus {
+  readonly unit: string;
+  readonly service: string;
+  readonly active: string;
+  readonly health: Health;
+  readonly checkedBy: string;
+  readonly message: string | null;
+}
+
+export interface HistoryEntry {
+  readonly id: number;
+  readonly source: string;
+  readonly application: string;
+  readonly revision: string;
+  readonly author: string;
+  readonly subject: string;
+  readonly cause: Cause;
+  readonly startedAt: string;
+  /** Null while it is under way. */
+  readonly finishedAt: string | null;
+  readonly outcome: Outcome | null;
+  readonly description: string;
+  readonly reasons: readonly string[];
+  readonly steps: readonly {
+    readonly kind: string;
+    readonly target: string;
+    readonly because: string;
+    readonly ms: number;
+    readonly error: string | null;
+  }[];
+}
+
+export interface PlanReport {
+  readonly applications: readonly PlannedApplication[];
+}
+
+export interface PlannedApplication {
+  readonly name: string;
+  readonly source: string;
+  /** What would come of it: `in-sync` with no steps, `rejected` with problems, `held`, or `pending`. */
+  readonly state: "in-sync" | "pending" | "rejected" | "held";
+  readonly message: string | null;
+  readonly steps: readonly { readonly kind: string; readonly target: string; readonly because: string }[];
+  /** Unified diffs of all files that would change, env files' values as ***. */
+  readonly diff: string;
+  readonly problems: readonly { readonly file: string; readonly line: number | null; readonly message: string }[];
+}
+
+/** What `sync` came to. Without `--wait` only that it was asked for. */
+export interface SyncReport {
+  readonly waited: boolean;
+  readonly sources: readonly SourceStatus[];
+  readonly applications: readonly {
+    readonly name: string;
+    readonly source: string;
+    readonly outcome: Outcome;
+    readonly message: string | null;
+  }[];
+}
+
+export interface EventEntry {
+  readonly id: number;
+  readonly deployment: number | null;
+  readonly time: string;
+  readonly type: string;
+  readonly message: string;
+}
+
+/** The answer to a command that changes something. */
+export interface CommandReport {
+  readonly done: boolean;
+  readonly message: string;
+}
+
+export interface VersionReport {
+  readonly version: string;
+  readonly node: string;
+  readonly podman: string | null;
+}

@@ -1,0 +1,89 @@
+/** The phases of a rollout: each holds what that phase knows, and each transition names the phase it starts from. */
+
+import type { ApplicationId, Digest, Revision } from "./names.ts";
+
+export const causes = ["commit", "drift", "rollback", "retry", "recovery", "self-update"] as const;
+export type Cause = (typeof causes)[number];
+
+export const outcomes = ["in-sync", "rejected", "held", "source-failed", "deployed", "rolled-back", "failed", "repaired"] as const;
+export type Outcome = (typeof outcomes)[number];
+
+/** What a rollout goes to: a bundle by its digest, or nothing (the application is taken away). */
+export type Target = Digest | "absent";
+
+/** What is known from the first moment, and saved before the first step. */
+export interface Attempt {
+  readonly deployment: number;
+  readonly application: ApplicationId;
+  readonly revision: Revision;
+  readonly cause: Cause;
+  readonly goal: Target;
+  /** The last good: where a rollout that fails goes back to. */
+  readonly fallback: Target;
+  readonly startedAt: Date;
+  /** How often a start of pgo has found this rollout unfinished. */
+  readonly recoveries: number;
+}
+
+export type Applying = Attempt & { readonly phase: "applying" };
+export type Verifying = Attempt & { readonly phase: "verifying"; readonly since: Date };
+export type Reverting = Attempt & { readonly phase: "reverting"; readonly because: string };
+
+/** A rollout under way, as the state database keeps it. */
+export type Rollout = Applying | Verifying | Reverting;
+
+/** How a rollout ended. */
+export interface Settled extends Attempt {
+  readonly phase: "settled";
+  readonly outcome: "deployed" | "repaired" | "rolled-back" | "failed";
+  readonly finishedAt: Date;
+  /** One line for people. */
+  readonly description: string;
+}
+
+/** A rollout that a crash interrupts this often is undone rather than tried once more. */
+const maxRecoveries = 3;
+
+export const applying = (attempt: Attempt): Applying => ({ ...attempt, phase: "applying" });
+
+export const applied = (rollout: Applying, since: Date): Verifying => ({ ...rollout, phase: "verifying", since });
+
+export const verified = (rollout: Verifying, finishedAt: Date, description: string): Settled => ({
+  ...rollout,
+  phase: "settled",
+  outcome: rollout.cause === "drift" ? "repaired" : "deployed",
+  finishedAt,
+  description,
+});
+
+export const reverting = (rollout: Applying | Verifying, because: string): Reverting => ({ ...rollout, phase: "reverting", because });
+
+/** Going back worked: with nothing to go back to, the application is gone, and that is a failure. */
+export const reverted = (rollout: Reverting, finishedAt: Date, description: string): Settled => ({
+  ...rollout,
+  phase: "settled",
+  outcome: rollout.fallback === "absent" ? "failed" : "rolled-back",
+  finishedAt,
+  description,
+});
+
+/** Going back failed too, or there is nothing else to go back to: a person is needed. */
+export const stuck = (rollout: Rollout, finishedAt: Date, description: string): Settled => ({
+  ...rollout,
+  phase: "settled",
+  outcome: "failed",
+  finishedAt,
+  description,
+});
+
+/** Where a start of pgo goes on with a rollout that it finds unfinished. */
+export function resumed(rollout: Rollout): Applying | Reverting {
+  const counted = { ...rollout, recoveries: rollout.recoveries + 1 };
+  switch (counted.phase) {
+    case "reverting":
+      return counted;
+    case "applying":
+    case "verifying":
+      return counted.recoveries > maxRecoveries ? reverting(counted, `interrupted ${String(counted.recoveries)} times`) : applying(counted);
+  }
+}

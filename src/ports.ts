@@ -1,0 +1,306 @@
+/** Every edge of pgo as an interface: what the controller needs of the world. Adapters fulfil them; tests may. */
+
+import type { Bundle, BundleFile, TreeEntry } from "./core/bundle.ts";
+import type { Source } from "./core/config.ts";
+import type { Event, Happening } from "./core/event.ts";
+import type { Health, Probe, Sample, UnitHealth } from "./core/health.ts";
+import type { ApplicationId, Digest, RelativePath, Revision, ServiceName, SourceName } from "./core/names.ts";
+import type { Result } from "./core/result.ts";
+import type { Cause, Outcome, Rollout, Settled, Target } from "./core/rollout.ts";
+
+// ---- Git ----
+
+export interface Git {
+  /** The commit that the source's branch names now: one `ls-remote`. */
+  head(source: Source, signal: AbortSignal): Promise<Result<Revision, GitTrouble>>;
+  /** Brings a commit and reads the files below the source's paths. `previous` is what was read last, to tell a rewritten history. */
+  fetch(source: Source, revision: Revision, previous: Revision | undefined, signal: AbortSignal): Promise<Result<Snapshot, GitTrouble>>;
+}
+
+export interface GitTrouble {
+  /** "connect to git.example.com port 22: Connection refused", secrets as ***. */
+  readonly reason: string;
+  /** Whether waiting may help (network, server), or a person must (credentials, host key, no such branch). */
+  readonly transient: boolean;
+}
+
+/** A commit's files. */
+export interface Snapshot {
+  readonly revision: Revision;
+  readonly author: string;
+  readonly subject: string;
+  /** Whether `previous` is known not to be an ancestor. */
+  readonly rewritten: boolean;
+  /** By path below the repository's root, only those below the source's paths. */
+  readonly entries: ReadonlyMap<string, TreeEntry>;
+}
+
+// ---- The host: files and systemd ----
+
+export interface Host {
+  /** All files in an application's directory, pgo's or not; empty where there is no directory. */
+  placed(application: ApplicationId, signal: AbortSignal): Promise<ReadonlyMap<RelativePath, PlacedFile>>;
+  /** Atomically and durably: temporary name, fsync, rename, fsync of the directory; directories that hold 0600 files are 0700. */
+  write(application: ApplicationId, file: BundleFile, signal: AbortSignal): Promise<void>;
+  /** No error if it is gone already; directories that become empty go too. */
+  remove(application: ApplicationId, path: RelativePath, signal: AbortSignal): Promise<void>;
+  /** Quadlets in Podman's search path that are not below pgo's directory: path by base name. */
+  foreign(signal: AbortSignal): Promise<ReadonlyMap<string, string>>;
+  /** The host's own generator over a staging copy of all that would be live, foreign quadlets included. */
+  dryRun(staged: ReadonlyMap<ApplicationId, readonly BundleFile[]>, signal: AbortSignal): Promise<DryRun>;
+
+  /** The present state of services; each name asked for is in the answer (`load: "not-found"` if systemd has none). */
+  services(names: readonly ServiceName[], signal: AbortSignal): Promise<ReadonlyMap<ServiceName, ServiceState>>;
+  /** daemon-reload; one at a time. */
+  reload(signal: AbortSignal): Promise<void>;
+  /** Queues a job and waits for its result. */
+  job(verb: "start" | "stop" | "restart", service: ServiceName, signal: AbortSignal): Promise<Result<void, string>>;
+  /** No error if the unit is unknown. */
+  resetFailed(service: ServiceName, signal: AbortSignal): Promise<void>;
+}
+
+export interface PlacedFile {
+  readonly mode: number;
+  /** Of mode and content, as in a bundle; of the target for a symlink. */
+  readonly digest: Digest;
+}
+
+export interface DryRun {
+  readonly stdout: string;
+  readonly stderr: string;
+  /** The staging directory as the output names it; applications lie below it by their id. */
+  readonly root: string;
+}
+
+export interface ServiceState {
+  readonly load: "loaded" | "not-found" | "bad-setting" | "error" | "masked";
+  readonly active: "active" | "reloading" | "inactive" | "failed" | "activating" | "deactivating" | "maintenance";
+  readonly sub: string;
+  /** `success`, or why it failed: `exit-code`, `signal`, `timeout`, `start-limit-hit`, … */
+  readonly result: string;
+  readonly exitStatus: number;
+  /** Differs for each start; empty where systemd has forgotten the unit. */
+  readonly invocation: string;
+  /** NRestarts=: by systemd itself since the last start by a job. */
+  readonly restarts: number;
+  /** When it became active; undefined while it is not. */
+  readonly activeSince: Date | undefined;
+  /** The unit file and what it was generated from; empty where there is none. */
+  readonly fragment: string;
+  readonly source: string;
+}
+
+// ---- Podman ----
+
+export interface Podman {
+  /** Containers of services, found by their label PODMAN_SYSTEMD_UNIT, running or not. */
+  containers(signal: AbortSignal): Promise<readonly ContainerState[]>;
+  hasImage(image: string, signal: AbortSignal): Promise<boolean>;
+  /** `authFile`: the quadlet's AuthFile=; without it, what `podman login` left on the host. The trouble says what to do. */
+  pull(image: string, authFile: string | undefined, signal: AbortSignal): Promise<Result<void, string>>;
+  /** Removes a network that no container uses; no error if it is gone. */
+  removeNetwork(name: string, signal: AbortSignal): Promise<Result<void, string>>;
+  version(signal: AbortSignal): Promise<string>;
+}
+
+export interface ContainerState {
+  readonly service: ServiceName;
+  readonly id: string;
+  readonly image: string;
+  readonly imageId: string;
+  /** `running`, `exited`, `created`, … */
+  readonly state: string;
+  /** Podman's own health check; undefined where it has none. */
+  readonly health: "healthy" | "unhealthy" | "starting" | undefined;
+  readonly startedAt: Date | undefined;
+}
+
+// ---- Probes ----
+
+export interface Prober {
+  /** Never throws but when `signal` is aborted; `timeout` in milliseconds. */
+  probe(probe: Probe, timeout: number, signal: AbortSignal): Promise<Sample>;
+}
+
+// ---- State ----
+
+/** Every method is one short synchronous transaction; `atomically` makes one of several. */
+export interface Store {
+  atomically<Value>(work: () => Value): Value;
+
+  sources(): readonly SourceRecord[];
+  source(name: SourceName): SourceRecord | undefined;
+  saveSource(record: SourceRecord): void;
+  /** Forgets a source that is no longer configured; its applications have gone before. */
+  forgetSource(name: SourceName): void;
+
+  applications(): readonly ApplicationRecord[];
+  application(id: ApplicationId): ApplicationRecord | undefined;
+  saveApplication(record: ApplicationRecord): void;
+  forgetApplication(id: ApplicationId): void;
+
+  /** Bundles as Git had them; saving one twice is one. */
+  saveBundle(bundle: StoredBundle): void;
+  bundle(digest: Digest): StoredBundle | undefined;
+
+  quarantined(application: ApplicationId): readonly Quarantine[];
+  quarantine(entry: Quarantine): void;
+  release(application: ApplicationId): void;
+
+  /** What pgo placed, or is about to place: only that may it remove. */
+  inventory(application: ApplicationId): ReadonlyMap<RelativePath, Digest>;
+  saveInventory(application: ApplicationId, files: ReadonlyMap<RelativePath, Digest>): void;
+
+  /** Whether a file was changed that systemd has not read yet. */
+  reloadPending(): boolean;
+  setReloadPending(pending: boolean): void;
+
+  started(application: ApplicationId): ReadonlyMap<ServiceName, Started>;
+  saveStarted(application: ApplicationId, service: ServiceName, started: Started): void;
+  forgetStarted(service: ServiceName): void;
+  /** Restarts that drift repair made of a service since then. */
+  repairsSince(service: ServiceName, since: Date): number;
+  countRepair(service: ServiceName, at: Date): void;
+
+  /** A new deployment with no outcome yet; answers its id. */
+  beginDeployment(deployment: NewDeployment): number;
+  addStep(deployment: number, step: StepRecord): void;
+  /** Rows of the containers table for a deployment. */
+  saveContainers(deployment: number, containers: readonly ContainerRow[]): void;
+  finishDeployment(settled: Settled): void;
+  /** Newest first. */
+  deployments(filter: { readonly application?: ApplicationId; readonly limit: number }): readonly DeploymentRecord[];
+  deployment(id: number): DeploymentRecord | undefined;
+
+  rollouts(): readonly Rollout[];
+  saveRollout(rollout: Rollout): void;
+  endRollout(application: ApplicationId): void;
+
+  saveHealth(application: ApplicationId, health: readonly UnitHealth[], at: Date): void;
+  health(application: ApplicationId): readonly UnitHealth[];
+
+  addEvent(event: Event): void;
+  /** Newest first. */
+  events(filter: { readonly limit: number; readonly after?: number }): readonly EventRow[];
+
+  /** Drops what the settings no longer keep; never a bundle that is a last good or part of a rollout. */
+  trim(keep: { readonly deployments: number; readonly days: number; readonly good: number }, now: Date): void;
+  /** That it can be written; throws if not. */
+  check(): void;
+  /** Bytes of the database with its log. */
+  size(): number;
+}
+
+export interface SourceRecord {
+  readonly name: SourceName;
+  /** The revision that a pass has wholly dealt with. */
+  readonly revision: Revision | undefined;
+  readonly checkedAt: Date | undefined;
+  readonly state: "ok" | "failed";
+  readonly message: string | undefined;
+  /** Passes in a row that failed, for the backoff. */
+  readonly failures: number;
+}
+
+export interface ApplicationRecord {
+  readonly id: ApplicationId;
+  /** Of the last good bundle; undefined until there is one. */
+  readonly revision: Revision | undefined;
+  readonly lastGood: Digest | undefined;
+  /** What Git wants, by the last pass that looked. */
+  readonly desired: { readonly revision: Revision; readonly digest: Digest | undefined } | undefined;
+  readonly outcome: Outcome;
+  readonly since: Date;
+  /** One line for people: why it was rejected or held, what failed. */
+  readonly message: string | undefined;
+  readonly health: Health;
+  /** Set while it is held: why, and when it is looked at again. */
+  readonly held: { readonly why: string; readonly until: Date | undefined; readonly tries: number } | undefined;
+  readonly suspended: { readonly until: Date | undefined } | undefined;
+  /** `rollback --to`: stays on its last good until a commit brings a bundle other than this one. */
+  readonly pinnedAgainst: Digest | undefined;
+}
+
+/** A bundle's source: what Git had, to make the bundle again from. */
+export interface StoredBundle {
+  readonly digest: Digest;
+  readonly application: ApplicationId;
+  readonly revision: Revision;
+  /** Where the files lay in Git, below its root, for messages. */
+  readonly entries: ReadonlyMap<RelativePath, TreeEntry>;
+}
+
+export interface Quarantine {
+  readonly application: ApplicationId;
+  readonly digest: Digest;
+  readonly reason: string;
+  readonly since: Date;
+}
+
+/** What a service was started from, and which start that was. */
+export interface Started {
+  readonly digest: Digest;
+  readonly inputs: Bundle["units"][number]["inputs"];
+  readonly invocation: string;
+}
+
+export interface NewDeployment {
+  readonly application: ApplicationId;
+  readonly ref: string;
+  readonly revision: Revision;
+  readonly author: string;
+  readonly subject: string;
+  readonly cause: Cause;
+  readonly goal: Target;
+  readonly startedAt: Date;
+  readonly reasons: readonly string[];
+}
+
+export interface StepRecord {
+  readonly kind: string;
+  readonly target: string;
+  readonly because: string;
+  readonly ms: number;
+  readonly error: string | null;
+}
+
+export interface ContainerRow {
+  readonly service: ServiceName;
+  readonly quadlet: string;
+  readonly imageId: string;
+  readonly status: string;
+  readonly health: Health;
+}
+
+export interface DeploymentRecord extends NewDeployment {
+  readonly id: number;
+  readonly finishedAt: Date | undefined;
+  readonly outcome: Settled["outcome"] | undefined;
+  readonly description: string;
+  readonly steps: readonly StepRecord[];
+}
+
+export interface EventRow {
+  readonly id: number;
+  readonly deployment: number | undefined;
+  readonly at: Date;
+  readonly type: string;
+  readonly message: string;
+}
+
+// ---- Journal, clock ----
+
+/** The one place that tells: log, events table, metrics. Never throws. */
+export interface Journal {
+  tell(event: Happening): void;
+}
+
+export interface Clock {
+  now(): Date;
+  /** Milliseconds that only go forward. */
+  monotonic(): number;
+  /** Rejects with the signal's reason when it is aborted. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+  /** From 0 (included) to 1 (excluded), for jitter. */
+  chance(): number;
+}

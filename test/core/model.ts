@@ -1,0 +1,193 @@
+/** A host small enough to think about: files, what systemd has read of them, and what runs, with a crash wherever one is wanted. */
+
+import type { Bundle, BundleFile, TreeEntry, Unit } from "../../src/core/bundle.ts";
+import { assemble } from "../../src/core/assemble.ts";
+import {
+  applicationId,
+  applicationName,
+  relativePath,
+  sourceName,
+  type Digest,
+  type RelativePath,
+  type ServiceName,
+} from "../../src/core/names.ts";
+import { observedService, remembered, unitOnDisk, type Readings, type StartRecord } from "../../src/core/observe.ts";
+import { plan, type Observed, type Step } from "../../src/core/plan.ts";
+
+export const shop = applicationId(sourceName("fleet"), applicationName("shop"));
+const directory = `/quadlets/${shop}`;
+
+/** A bundle from file texts; throws on Problems, since tests mean what they write. */
+export function bundleOf(texts: Readonly<Record<string, string>>, application = shop): Bundle {
+  const files = Object.entries(texts).map(([path, text]) => {
+    const entry: TreeEntry = { kind: "file", executable: false, content: Buffer.from(text) };
+    return [relativePath(path), { entry, origin: `shop/${path}` }] as const;
+  });
+  const made = assemble({ application, files: new Map(files), problems: [] });
+  if (!made.ok) throw new Error(JSON.stringify(made.trouble));
+  return made.value;
+}
+
+export class Crash extends Error {}
+
+interface Running {
+  active: "active" | "inactive" | "failed";
+  invocation: string;
+  /** All that the container was made of, text as loaded and files as they lay there. */
+  runs: string | undefined;
+}
+
+/** What survives a crash of pgo: the host, and what pgo saved. */
+export class World {
+  readonly disk = new Map<RelativePath, BundleFile>();
+  readonly running = new Map<ServiceName, Running>();
+  readonly networks = new Set<string>();
+  readonly known: Bundle[] = [];
+  /** Every touch of a service, for counting. */
+  readonly log: string[] = [];
+  inventory = new Set<RelativePath>();
+  records = new Map<ServiceName, StartRecord>();
+  reloadPending = false;
+  private loaded = new Map<ServiceName, { text: string; unit: Unit }>();
+  private starts = 0;
+
+  observe(goal: Bundle | undefined): Observed {
+    const readings = this.readings(goal);
+    return {
+      files: this.disk,
+      inventory: this.inventory,
+      known: this.known.flatMap((bundle) => bundle.units),
+      services: new Map([...readings].map(([service, reading]) => [service, observedService(reading)])),
+      reloadPending: this.reloadPending,
+    };
+  }
+
+  private readings(goal: Bundle | undefined): ReadonlyMap<ServiceName, Readings> {
+    const bundles = goal === undefined ? this.known : [goal, ...this.known];
+    return new Map(
+      bundles
+        .flatMap((bundle) => bundle.units)
+        .map((unit) => {
+          const running = this.running.get(unit.service);
+          const loaded = this.loaded.get(unit.service);
+          const service = {
+            load: loaded === undefined ? "not-found" : "loaded",
+            active: running?.active ?? "inactive",
+            result: running?.active === "failed" ? "exit-code" : "success",
+            invocation: running?.invocation ?? "",
+            source: loaded === undefined ? "" : `${directory}/${loaded.unit.file}`,
+            fragment: loaded === undefined ? "" : `/run/${unit.service}`,
+          };
+          const onDisk = unitOnDisk(unit.service, bundles, this.disk);
+          return [unit.service, { service, record: this.records.get(unit.service), onDisk, directory }];
+        }),
+    );
+  }
+
+  /** One pass as the controller makes it; `crashAt` counts the moments before and after each step's act. Answers the steps. */
+  pass(goal: Bundle | undefined, crashAt = Infinity): readonly Step[] {
+    let moment = 0;
+    const maybeCrash = () => {
+      if (moment++ === crashAt) throw new Crash();
+    };
+    const made = plan({ application: shop, bundle: goal }, this.observe(goal));
+    if (made.steps.length > 0) {
+      if (goal !== undefined && !this.known.some((bundle) => bundle.digest === goal.digest)) this.known.push(goal);
+      for (const file of goal?.files ?? []) this.inventory.add(file.path);
+      for (const [service, reading] of this.readings(goal)) this.records.set(service, remembered(reading));
+      maybeCrash();
+      if (made.steps.some((step) => step.kind === "reload")) this.reloadPending = true;
+    }
+    for (const step of made.steps) {
+      maybeCrash();
+      this.act(step);
+      maybeCrash();
+      this.save(step);
+    }
+    maybeCrash();
+    this.inventory = new Set(goal?.files.map((file) => file.path));
+    return made.steps;
+  }
+
+  /** Power goes and comes: systemd reads the disk, starts every unit that it finds there. */
+  reboot(): void {
+    this.running.clear();
+    this.load();
+    for (const service of this.loaded.keys()) this.start(service);
+    this.log.length = 0;
+  }
+
+  /** What the service would run if all were as the bundle says. */
+  static expected(bundle: Bundle, unit: Unit): string {
+    const files = new Map(bundle.files.map((file) => [file.path, file]));
+    return describe(unit, files, textOf(unit, files));
+  }
+
+  start(service: ServiceName): void {
+    const loaded = this.loaded.get(service);
+    if (loaded === undefined) throw new Error(`start ${service}: not found`);
+    this.starts += 1;
+    this.running.set(service, { active: "active", invocation: String(this.starts), runs: describe(loaded.unit, this.disk, loaded.text) });
+    if (loaded.unit.kind === "network") this.networks.add(loaded.unit.object);
+    this.log.push(service);
+  }
+
+  private load(): void {
+    this.loaded = new Map();
+    for (const unit of this.known.flatMap((bundle) => bundle.units))
+      if (this.disk.has(unit.file)) this.loaded.set(unit.service, { text: textOf(unit, this.disk), unit });
+  }
+
+  private act(step: Step): void {
+    switch (step.kind) {
+      case "write":
+        this.disk.set(step.file.path, step.file);
+        return;
+      case "remove":
+        this.disk.delete(step.path);
+        return;
+      case "reload":
+        this.load();
+        return;
+      case "stop":
+        this.running.set(step.service, { active: "failed", invocation: "", runs: undefined });
+        this.log.push(step.service);
+        return;
+      case "reset-failed":
+        if (this.running.get(step.service)?.active === "failed") this.running.delete(step.service);
+        return;
+      case "remove-network":
+        this.networks.delete(step.network);
+        return;
+      case "start":
+      case "restart":
+        this.start(step.service);
+    }
+  }
+
+  private save(step: Step): void {
+    if (step.kind === "reload") this.reloadPending = false;
+    if (step.kind === "reset-failed") this.records.delete(step.service);
+    if (step.kind === "start" || step.kind === "restart") {
+      const { digest, inputs } = step.unit;
+      this.records.set(step.service, { digest, inputs, invocation: this.running.get(step.service)?.invocation ?? "" });
+    }
+  }
+}
+
+function textOf(unit: Unit, files: ReadonlyMap<RelativePath, BundleFile>): string {
+  return [...files.values()]
+    .filter((file) => file.path === unit.file || file.path.startsWith(`${unit.file}.d/`))
+    .sort((a, b) => (a.path < b.path ? -1 : 1))
+    .map((file) =>
+      Buffer.from(file.content)
+        .toString()
+        .replace(/^#.*\n/gm, ""),
+    )
+    .join("\n---\n");
+}
+
+function describe(unit: Unit, files: ReadonlyMap<RelativePath, { readonly digest: Digest }>, text: string): string {
+  const assets = unit.files.filter((path) => !path.startsWith(unit.file)).map((path) => `${path}=${files.get(path)?.digest ?? "none"}`);
+  return [text, ...assets].join("\n");
+}

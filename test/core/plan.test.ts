@@ -1,0 +1,222 @@
+/** The planner: what it decides in single cases, and that it converges from anywhere, through a crash anywhere. */
+
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+
+import fc from "fast-check";
+
+import type { Bundle } from "../../src/core/bundle.ts";
+import { relativePath, serviceName, digestOf } from "../../src/core/names.ts";
+import { explain } from "../../src/core/plan.ts";
+import { Crash, World, bundleOf } from "./model.ts";
+
+const web = "[Container]\nImage=localhost/web:1\n";
+
+function deployed(texts: Readonly<Record<string, string>>): { readonly world: World; readonly bundle: Bundle } {
+  const world = new World();
+  const bundle = bundleOf(texts);
+  world.pass(bundle);
+  world.log.length = 0;
+  return { world, bundle };
+}
+
+suite("a plan names each step and its reason", () => {
+  test("a first deployment writes, reloads once and starts in dependency order", () => {
+    const goal = bundleOf({ "web.container": `${web}Network=app.network\n`, "app.network": "[Network]\n" });
+    assert.deepEqual(explain(new World().pass(goal)), [
+      "+ app.network",
+      "+ web.container",
+      "  daemon-reload: 2 unit files changed",
+      "  start app-network.service: new",
+      "  start web.service: new",
+    ]);
+  });
+
+  test("a changed key restarts its service once and says which key", () => {
+    const { world } = deployed({ "web.container": web, "db.container": "[Container]\nImage=localhost/db:1\n" });
+    const goal = bundleOf({ "web.container": web.replace(":1", ":2"), "db.container": "[Container]\nImage=localhost/db:1\n" });
+    assert.deepEqual(explain(world.pass(goal)), [
+      "~ web.container",
+      "  daemon-reload: web.container changed",
+      "  restart web.service: Image= changed in web.container",
+    ]);
+  });
+
+  test("a changed drop-in restarts its service once and says why", () => {
+    const { world } = deployed({ "web.container": web, "web.container.d/10-env.conf": "[Container]\nEnvironment=A=1\n" });
+    const goal = bundleOf({ "web.container": web, "web.container.d/10-env.conf": "[Container]\nEnvironment=A=2\n" });
+    assert.deepEqual(explain(world.pass(goal)), [
+      "~ web.container.d/10-env.conf",
+      "  daemon-reload: web.container.d/10-env.conf changed",
+      "  restart web.service: web.container.d/10-env.conf changed",
+    ]);
+  });
+
+  test("a changed asset restarts the unit that mounts it, without a reload", () => {
+    const texts = { "web.container": `${web}Volume=./conf:/etc/web:ro\n`, "conf/site.conf": "1", "db.container": web };
+    const { world } = deployed(texts);
+    assert.deepEqual(explain(world.pass(bundleOf({ ...texts, "conf/site.conf": "2" }))), [
+      "~ conf/site.conf",
+      "  restart web.service: conf/site.conf changed",
+    ]);
+  });
+
+  test("a changed env file restarts the unit that names it", () => {
+    const texts = { "web.container": `${web}EnvironmentFile=app.env\n`, "app.env": "A=1" };
+    const { world } = deployed(texts);
+    assert.deepEqual(explain(world.pass(bundleOf({ ...texts, "app.env": "A=2" }))), [
+      "~ app.env",
+      "  restart web.service: app.env changed",
+    ]);
+  });
+
+  test("comments, white space, [Install] and descriptions update the file and restart nothing", () => {
+    const { world } = deployed({ "web.container": web });
+    const goal = bundleOf({
+      "web.container": `# hello\n[Unit]\nDescription=Web\n${web.replace("Image=", "Image = ")}\n[Install]\nWantedBy=default.target\n`,
+    });
+    assert.deepEqual(explain(world.pass(goal)), ["~ web.container", "  daemon-reload: web.container changed"]);
+  });
+
+  test("a unit that is gone from Git is stopped, removed and forgotten, its network too, users first", () => {
+    const { world } = deployed({ "web.container": `${web}Network=app.network\n`, "app.network": "[Network]\n", "db.container": web });
+    assert.deepEqual(explain(world.pass(bundleOf({ "db.container": web }))), [
+      "  stop web.service: web.container is gone",
+      "  stop app-network.service: app.network is gone",
+      "- app.network",
+      "- web.container",
+      "  daemon-reload: 2 unit files changed",
+      "  reset-failed web.service: web.container is gone",
+      "  reset-failed app-network.service: app.network is gone",
+      "  remove-network systemd-app: app.network is gone",
+    ]);
+    assert.equal(world.networks.size, 0);
+  });
+
+  test("a service stopped by hand is started, a file edited by hand is put back", () => {
+    const { world, bundle } = deployed({ "web.container": web });
+    world.running.set(serviceName("web.service"), { active: "inactive", invocation: "", runs: undefined });
+    assert.deepEqual(explain(world.pass(bundle)), ["  start web.service: it is not running"]);
+    const [file] = bundle.files;
+    assert.ok(file);
+    world.disk.set(file.path, { ...file, digest: digestOf("edited") });
+    assert.deepEqual(explain(world.pass(bundle)), ["~ web.container", "  daemon-reload: web.container changed"]);
+  });
+
+  test("an edited file whose service was restarted by hand is put back and the service restarted", () => {
+    const { world, bundle } = deployed({ "web.container": web });
+    const [file] = bundle.files;
+    assert.ok(file);
+    world.disk.set(file.path, { ...file, digest: digestOf("edited") });
+    world.start(serviceName("web.service"));
+    assert.deepEqual(explain(world.pass(bundle)).at(-1), "  restart web.service: nobody can say what it was started from");
+  });
+
+  test("a reboot, or a restart by systemd, restarts nothing", () => {
+    const { world, bundle } = deployed({ "web.container": web, "app.network": "[Network]\n" });
+    world.reboot();
+    assert.deepEqual(world.pass(bundle), []);
+  });
+
+  test("a oneshot that ended well is left alone", () => {
+    const { world, bundle } = deployed({ "job.container": `${web}[Service]\nType=oneshot\n` });
+    world.running.set(serviceName("job.service"), { active: "inactive", invocation: "", runs: undefined });
+    assert.deepEqual(world.pass(bundle), []);
+  });
+
+  test("a file that pgo did not place is never overwritten or removed", () => {
+    const world = new World();
+    const mine = { path: relativePath("web.container"), mode: 0o644, content: Buffer.from("mine"), digest: digestOf("mine") };
+    world.disk.set(mine.path, mine);
+    const goal = bundleOf({ "web.container": web });
+    assert.deepEqual(world.pass(goal), []);
+    assert.equal(world.disk.get(mine.path), mine);
+  });
+});
+
+/** Bundles that differ in every way that the planner knows: units, texts, drop-ins, assets, env files, order. */
+const anyBundle = fc
+  .record({
+    units: fc.uniqueArray(fc.constantFrom("a", "b", "c", "d"), { maxLength: 4 }),
+    image: fc.dictionary(fc.constantFrom("a", "b", "c", "d"), fc.constantFrom("1", "2"), { noNullPrototype: true }),
+    network: fc.boolean(),
+    dropIn: fc.option(fc.constantFrom("1", "2"), { nil: undefined }),
+    asset: fc.constantFrom("1", "2"),
+    comment: fc.constantFrom("", "# a comment\n"),
+  })
+  .map(({ units, image, network, dropIn, asset, comment }) => {
+    const texts: Record<string, string> = {};
+    for (const name of units) {
+      const lines = [
+        `Image=localhost/x:${image[name] ?? "1"}`,
+        ...(network ? ["Network=app.network"] : []),
+        ...(name === "a" ? ["Volume=./conf:/c"] : []),
+      ];
+      texts[`${name}.container`] = `${comment}[Container]\n${lines.join("\n")}\n`;
+    }
+    if (network) texts["app.network"] = "[Network]\n";
+    if (units.includes("a")) texts["conf/x"] = asset;
+    if (units.includes("b") && dropIn !== undefined) texts["b.container.d/10.conf"] = `[Container]\nLabel=x=${dropIn}\n`;
+    return Object.keys(texts).length === 0 ? undefined : bundleOf(texts);
+  });
+
+function isShown(world: World, goal: Bundle | undefined): void {
+  const files = new Map(goal?.files.map((file) => [file.path, file.digest]));
+  const foreign = [...world.disk].filter(([path]) => !path.startsWith("foreign"));
+  assert.deepEqual(new Map(foreign.map(([path, file]) => [path, file.digest])), files, "the files are the goal's");
+  for (const unit of goal?.units ?? []) {
+    assert.equal(world.running.get(unit.service)?.active, "active", `${unit.service} runs`);
+    if (unit.kind === "container" && goal !== undefined) assert.equal(world.running.get(unit.service)?.runs, World.expected(goal, unit));
+  }
+  const wanted = new Set(goal?.units.map((unit) => unit.service));
+  for (const service of world.running.keys()) assert.ok(wanted.has(service), `${service} is gone`);
+  const networks = goal?.units.filter((unit) => unit.kind === "network").map((unit) => unit.object) ?? [];
+  assert.deepEqual([...world.networks].sort(), networks.sort());
+}
+
+test("from any goal to any other, through a crash at any step, the next pass converges, and one more does nothing", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.record({ goal: anyBundle, crashAt: fc.option(fc.nat({ max: 40 }), { nil: undefined }), reboot: fc.boolean() }), {
+        minLength: 1,
+        maxLength: 5,
+      }),
+      (story) => {
+        const world = new World();
+        const foreign = { path: relativePath("foreign.txt"), mode: 0o644, content: Buffer.from("x"), digest: digestOf("x") };
+        world.disk.set(foreign.path, foreign);
+        for (const { goal, crashAt, reboot } of story) {
+          try {
+            world.pass(goal, crashAt);
+          } catch (error) {
+            if (!(error instanceof Crash)) throw error;
+          }
+          if (reboot) world.reboot();
+        }
+        const goal = story.at(-1)?.goal;
+        world.pass(goal);
+        isShown(world, goal);
+        assert.deepEqual(world.pass(goal), [], "a second pass does nothing");
+        assert.equal(world.disk.get(foreign.path), foreign, "what is not pgo's is untouched");
+      },
+    ),
+    { numRuns: 2000 },
+  );
+});
+
+test("without a crash, no service is touched that is the same before and after", () => {
+  fc.assert(
+    fc.property(anyBundle, anyBundle, (before, after) => {
+      const world = new World();
+      world.pass(before);
+      world.log.length = 0;
+      world.pass(after);
+      for (const unit of after?.units ?? []) {
+        const old = before?.units.find((one) => one.service === unit.service);
+        const touched = world.log.filter((service) => service === unit.service).length;
+        assert.equal(touched, old?.digest === unit.digest ? 0 : 1, `${unit.service} was touched ${touched} times`);
+      }
+    }),
+    { numRuns: 1000 },
+  );
+});
