@@ -16,7 +16,7 @@ export function configTemplate(directories: Directories, source?: TemplateSource
   return `# What pgo is told on this host. All keys and their defaults: docs/configuration.md.
 # Check it with: pgo config check. Durations: "90s", "5m", "1h30m".
 
-${source === undefined ? exampleSource : sourceTable(source)}
+${source === undefined ? exampleSource(directories.secrets.replace(/\/[^/]*$/, "")) : sourceTable(source)}
 # [quadlet]
 # directory = ${quoted(directories.quadlet)}
 # generator_warnings = "report"      # "refuse": a warning of Podman's generator refuses the application
@@ -47,12 +47,13 @@ ${source === undefined ? exampleSource : sourceTable(source)}
 `;
 }
 
-const exampleSource = `# [[source]]
+/** `settings`: the directory of pgo.toml. */
+const exampleSource = (settings: string): string => `# [[source]]
 # url = "ssh://git@git.example.com/ops/fleet.git"
 # branch = "main"                    # default: the remote's HEAD
 # paths = ["."]                      # directories whose first-level directories are the applications
 # interval = "60s"
-# auth = { ssh_key = "/etc/pgo/id_ed25519", known_hosts = "/etc/pgo/known_hosts" }
+# auth = { ssh_key = ${quoted(`${settings}/id_ed25519`)}, known_hosts = ${quoted(`${settings}/known_hosts`)} }
 # auth = { username = "pgo", password = { file = "git.token" } }
 `;
 

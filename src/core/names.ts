@@ -27,12 +27,12 @@ export class NameError extends Error {}
 
 /** A source's name becomes a directory: letters, digits, `.`, `_`, `-`, not starting with a dot, at most 63 long. */
 export function sourceName(text: string): SourceName {
-  return directoryName(text, "source name") as SourceName;
+  return directoryName(text, "a source name") as SourceName;
 }
 
 /** The same rules as a source's name. */
 export function applicationName(text: string): ApplicationName {
-  return directoryName(text, "application name") as ApplicationName;
+  return directoryName(text, "an application name") as ApplicationName;
 }
 
 export function applicationId(source: SourceName, application: ApplicationName): ApplicationId {
@@ -88,6 +88,6 @@ export function digestOf(...parts: readonly (string | Uint8Array)[]): Digest {
 
 function directoryName(text: string, what: string): string {
   if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$/.test(text))
-    throw new NameError(`"${text}" is not a ${what}: letters, digits, ".", "_" and "-" are, 63 at most, not starting with "." or "-"`);
+    throw new NameError(`"${text}" is not ${what}: letters, digits, ".", "_" and "-" are, 63 at most, not starting with "." or "-"`);
   return text;
 }

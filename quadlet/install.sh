@@ -1,0 +1,157 @@
+#!/bin/sh
+# Puts pgo on this host, for root's Podman or for that of the user who runs it: checks what must be there, gets the image,
+# and runs the image's own `pgo bootstrap`. Safe to run again.
+set -eu
+
+usage='usage: install.sh [REPOSITORY] [--branch B] [--path P]... [--ssh-key F] [--known-hosts F] [--image I]
+       install.sh --uninstall [--keep-running] [--image I]
+
+REPOSITORY is what `git clone` takes; without it an example is deployed.'
+
+released=${PGO_RELEASED_IMAGE:-ghcr.io/podman-gitops/pgo:latest}
+here=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+
+main() {
+  image='' action=bootstrap keep='' key='' hosts=''
+  parse "$@"
+  places
+  check_host
+  find_image
+  if [ "$action" = uninstall ]; then
+    [ -e "$settings/pgo.toml" ] || { say "pgo is not installed here: there is no $settings/pgo.toml"; exit 0; }
+    # shellcheck disable=SC2086
+    in_image uninstall $keep
+    exit 0
+  fi
+  prepare
+  key=$(keep_beside "$key" 600)
+  hosts=$(keep_beside "$hosts" 644)
+  # shellcheck disable=SC2086
+  in_image bootstrap --image "$image" ${key:+--ssh-key "$key"} ${hosts:+--known-hosts "$hosts"} $words
+}
+
+# Words of the repository are kept apart by set --, so they may hold anything but white space.
+parse() {
+  words=''
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --branch | --path) [ $# -gt 1 ] || fail "$1 wants a value"; add "$1" "$2"; shift ;;
+      --ssh-key) [ $# -gt 1 ] || fail "$1 wants a file"; key=$2; shift ;;
+      --known-hosts) [ $# -gt 1 ] || fail "$1 wants a file"; hosts=$2; shift ;;
+      --image) [ $# -gt 1 ] || fail "$1 wants a name"; image=$2; shift ;;
+      --uninstall) action=uninstall ;;
+      --keep-running) keep=--keep-running ;;
+      -h | --help) printf '%s\n' "$usage"; exit 0 ;;
+      -*) fail "unknown option $1" ;;
+      *) add "$1" ;;
+    esac
+    shift
+  done
+  [ -z "$keep" ] || [ "$action" = uninstall ] || fail '--keep-running goes with --uninstall'
+}
+
+add() {
+  for word in "$@"; do
+    case $word in *[[:space:]]*) fail "\"$word\" has white space in it" ;; esac
+    words="$words $word"
+  done
+}
+
+places() {
+  if [ "$(id -u)" = 0 ]; then
+    mode=rootful settings=/etc/pgo quadlets=/etc/containers/systemd state=/var/lib/pgo
+    systemctl='systemctl' podman_socket=/run/podman
+  else
+    : "${XDG_RUNTIME_DIR:=/run/user/$(id -u)}"
+    export XDG_RUNTIME_DIR
+    mode=rootless settings=$HOME/.config/pgo quadlets=$HOME/.config/containers/systemd state=$HOME/.local/share/pgo
+    systemctl='systemctl --user' podman_socket=$XDG_RUNTIME_DIR/podman
+  fi
+}
+
+check_host() {
+  command -v podman >/dev/null || missing 'Podman is not installed' 'install it: apt install podman, or dnf install podman'
+  version=$(podman version --format '{{.Client.Version}}')
+  [ "${version%%.*}" -ge 5 ] || missing "Podman $version is too old, 5.0 or newer is needed" 'a newer release of the distribution has it'
+  [ -d /run/systemd/system ] || missing 'systemd does not run this machine' 'pgo deploys systemd services'
+  [ -e /sys/fs/cgroup/cgroup.controllers ] || missing 'this machine does not use cgroup v2' 'boot it with systemd.unified_cgroup_hierarchy=1'
+  if [ "$mode" = rootless ]; then
+    [ "$(loginctl show-user "$(id -un)" --property=Linger --value 2>/dev/null)" = yes ] ||
+      missing "services of $(id -un) end with the last login" "loginctl enable-linger $(id -un)"
+    [ -S "$XDG_RUNTIME_DIR/bus" ] || missing "there is no user bus at $XDG_RUNTIME_DIR/bus" 'install dbus-user-session, and log in anew (not by su)'
+  fi
+  $systemctl cat podman.socket >/dev/null 2>&1 || missing 'Podman has no podman.socket unit' 'it belongs to the package podman'
+  [ -S "$podman_socket/podman.sock" ] || missing 'the Podman socket is not there' "$systemctl enable --now podman.socket"
+}
+
+missing() {
+  say "$1: $2"
+  exit 1
+}
+
+# Asked for, there already, released, or built from this checkout.
+find_image() {
+  if [ -n "$image" ]; then
+    podman image exists "$image" || podman pull --quiet "$image" >/dev/null
+    return
+  fi
+  image=localhost/pgo:latest
+  podman image exists "$image" && return
+  if podman pull --quiet "$released" >/dev/null 2>&1; then
+    image=$released
+    return
+  fi
+  [ -f "$here/Containerfile" ] || missing "$released can't be pulled" 'run this script from a checkout of pgo, or name an image with --image'
+  say "building $image from $here"
+  podman build --quiet --tag "$image" "$here" >/dev/null
+}
+
+prepare() {
+  mkdir -p "$settings" "$quadlets"
+  [ -d "$state" ] || (umask 077 && mkdir -p "$state")
+}
+
+# pgo's container sees only its own directories: a key or host file from elsewhere is copied beside pgo.toml.
+keep_beside() {
+  [ -n "$1" ] || return 0
+  [ -f "$1" ] || fail "there is no file $1"
+  file=$(CDPATH='' cd -- "$(dirname -- "$1")" && pwd)/$(basename -- "$1")
+  case $file in
+    "$settings"/*) ;;
+    *)
+      install -m "$2" "$file" "$settings/$(basename -- "$file")"
+      file=$settings/$(basename -- "$file")
+      ;;
+  esac
+  printf '%s\n' "$file"
+}
+
+# The same mounts as pgo's own quadlet, but pgo.toml may be written.
+in_image() {
+  set -- "$image" "$@"
+  for directory in "$settings" "$quadlets" "$state" "$podman_socket"; do
+    set -- --volume "$directory:$directory" "$@"
+  done
+  if [ "$mode" = rootful ]; then
+    set -- --volume /run/dbus:/run/dbus --env PGO_MODE=rootful "$@"
+  else
+    set -- --volume "$XDG_RUNTIME_DIR/bus:$XDG_RUNTIME_DIR/bus" --userns keep-id \
+      --env PGO_MODE=rootless --env "PGO_HOME=$HOME" --env "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR" "$@"
+  fi
+  terminal=''
+  [ ! -t 1 ] || terminal=--tty
+  # shellcheck disable=SC2086
+  podman run --rm $terminal --pull=never --network host --read-only --cap-drop all --security-opt no-new-privileges \
+    --security-opt label=disable "$@"
+}
+
+fail() {
+  printf 'install.sh: %s\n\n%s\n' "$1" "$usage" >&2
+  exit 2
+}
+
+say() {
+  printf 'install.sh: %s\n' "$1" >&2
+}
+
+main "$@"

@@ -1,0 +1,92 @@
+/** What the words of the command line do: each action loads the part of the program that it needs, and no other. */
+
+import type { Actions } from "./cli/program.ts";
+import type { Terminal } from "./cli/ctl.ts";
+import { socketIn, type Places } from "./places.ts";
+
+export function actions(places: Places, environment: NodeJS.ProcessEnv, terminal: Terminal): Actions {
+  const site = { places, environment, terminal, shipped: new URL("../", import.meta.url) };
+  const socket = socketIn(places.directories.state);
+  const configuredSocket = async () => {
+    const config = await quietly(environment);
+    return config === undefined ? undefined : socketIn(config.state.directory);
+  };
+  return {
+    async run(signal) {
+      const config = await configured(environment, terminal);
+      if (config === undefined) return 2;
+      const { runDaemon } = await import("./app.ts");
+      await runDaemon(config, places, environment, signal);
+      return 0;
+    },
+
+    async bootstrap(options, signal) {
+      const { bootstrap } = await import("./bootstrap.ts");
+      return bootstrap(options, site, signal);
+    },
+
+    async uninstall(options, signal) {
+      const { uninstall } = await import("./bootstrap.ts");
+      return uninstall(options, site, signal);
+    },
+
+    async configCheck() {
+      const config = await configured(environment, terminal);
+      if (config === undefined) return 2;
+      const names = config.sources.map((source) => source.name);
+      terminal.out(`${places.config} is right: ${names.length === 0 ? "it names no source" : `sources ${names.join(", ")}`}\n`);
+      return 0;
+    },
+
+    async configInit({ output }) {
+      const { configTemplate } = await import("./core/config-template.ts");
+      const text = configTemplate(places.directories);
+      if (output === undefined) terminal.out(text);
+      else {
+        const { writeFile } = await import("node:fs/promises");
+        await writeFile(output, text, { flag: "wx" });
+        terminal.out(`wrote ${output}\n`);
+      }
+      return 0;
+    },
+
+    async healthcheck(signal) {
+      const { healthcheck } = await import("./cli/healthcheck.ts");
+      return healthcheck({ socket, configuredSocket }, terminal, signal);
+    },
+
+    async ctl(command, options, signal) {
+      const { ctl } = await import("./cli/ctl.ts");
+      return ctl(
+        command,
+        {
+          socket: options.socket ?? socket,
+          configuredSocket,
+          offline: async () => {
+            const { openOffline } = await import("./offline.ts");
+            const config = await quietly(environment);
+            return openOffline(config?.state.database ?? `${places.directories.state}/state.db`);
+          },
+          advice: places.mode === "rootful" ? "systemctl status pgo.service" : "systemctl --user status pgo.service",
+        },
+        terminal,
+        signal,
+      );
+    },
+  };
+}
+
+/** The configuration, or its problems on stderr. */
+async function configured(environment: NodeJS.ProcessEnv, terminal: Terminal) {
+  const [{ loadConfig }, { problemLine }] = await Promise.all([import("./config.ts"), import("./cli/render.ts")]);
+  const config = await loadConfig(environment);
+  if (config.ok) return config.value;
+  for (const problem of config.trouble) terminal.err(`${problemLine(problem)}\n`);
+  return undefined;
+}
+
+async function quietly(environment: NodeJS.ProcessEnv) {
+  const { loadConfig } = await import("./config.ts");
+  const config = await loadConfig(environment);
+  return config.ok ? config.value : undefined;
+}

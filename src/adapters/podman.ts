@@ -1,0 +1,173 @@
+/** Podman's REST API (libpod) over its unix socket. */
+
+import { NameError, serviceName, type ServiceName } from "../core/names.ts";
+import { success, trouble, type Result } from "../core/result.ts";
+import type { ContainerState, Podman } from "../ports.ts";
+import { advise, errorOf, hostLogin, loginOf, plain, registryOf, type Login } from "./podman/pull.ts";
+import { ask, PodmanTrouble, type Answer, type Call } from "./podman/socket.ts";
+
+export interface PodmanSettings {
+  /** The socket's path: /run/podman/podman.sock, or podman/podman.sock below the user's runtime directory. */
+  readonly socket: string;
+  /** For one answer, in milliseconds. A service that systemd has to start first, on a slow machine, needs seconds. */
+  readonly deadline?: number;
+  /**
+   * How long a pull may be silent, in milliseconds: Podman tells each second that something came, and is silent while it
+   * unpacks a layer. A pull that goes on may take as long as it takes.
+   */
+  readonly silence?: number;
+}
+
+/**
+ * Opens nothing yet: each call is a connection of its own. Closing ends the calls under way, which reject.
+ *
+ * `containers`, `hasImage` and `version` throw when Podman can't be asked or answers with an error; `pull` and
+ * `removeNetwork` have it in their trouble. Messages are complete: "list containers: podman socket …: connection refused: …".
+ */
+export function openPodman({ socket, deadline = 60_000, silence = 600_000 }: PodmanSettings): Podman & AsyncDisposable {
+  const closing = new AbortController();
+  const call = (one: Omit<Call, "deadline"> & { readonly deadline?: number }, signal: AbortSignal) =>
+    ask(socket, { deadline, ...one }, AbortSignal.any([signal, closing.signal]));
+
+  const hasImage = async (image: string, signal: AbortSignal) => {
+    const look = { action: `look for image ${image}`, method: "GET", path: `/images/${encodeURIComponent(image)}/exists` } as const;
+    const answer = await call(look, signal);
+    if (answer.status === 404) return false;
+    expect(answer.status === 204, look, answer);
+    return true;
+  };
+
+  return {
+    async containers(signal) {
+      const filters = encodeURIComponent(JSON.stringify({ label: [unitLabel] }));
+      const list = { action: "list containers", method: "GET", path: `/containers/json?all=true&filters=${filters}` } as const;
+      return containersOf(list, await call(list, signal));
+    },
+
+    hasImage,
+
+    async pull(image, authFile, signal) {
+      const action = `pull ${image}`;
+      return orTrouble(async () => {
+        if (registryOf(image) === "localhost" && !(await hasImage(image, signal)))
+          return trouble(`${action}: no such image on the host: localhost/ images are built or loaded there (podman build), never pulled`);
+        const login = authFile === undefined ? success(hostLogin) : await loginOf(authFile, signal);
+        if (!login.ok) return trouble(`${action}: AuthFile=${authFile ?? ""} ${login.trouble}`);
+        const query = new URLSearchParams({ reference: image, policy: "missing", compatMode: "true" });
+        const { headers, secrets }: Login = login.value;
+        const path = `/images/pull?${query.toString()}`;
+        const error = errorOf(await call({ action, method: "POST", path, headers, deadline: silence, piecewise: true }, signal));
+        return error === undefined ? success(undefined) : trouble(plain(`${action}: ${advise(error, image, authFile)}`, secrets));
+      });
+    },
+
+    async removeNetwork(name, signal) {
+      const remove = { action: `remove network ${name}`, method: "DELETE", path: `/networks/${encodeURIComponent(name)}` } as const;
+      return orTrouble(async () => {
+        const answer = await call(remove, signal);
+        if (answer.status === 404 || answer.status === 200 || answer.status === 204) return success(undefined);
+        return trouble(`${remove.action}: ${answer.body.includes("being used") ? "containers still use it" : wordsOf(answer)}`);
+      });
+    },
+
+    /** Takes about 100 ms: Podman runs conmon and crun for it. */
+    async version(signal) {
+      const get = { action: "ask for podman's version", method: "GET", path: "/version" } as const;
+      const answer = await call(get, signal);
+      const version = answer.status === 200 ? parsed(get, answer) : undefined;
+      expect(isRecord(version) && typeof version["Version"] === "string", get, answer);
+      return version["Version"];
+    },
+
+    [Symbol.asyncDispose]() {
+      closing.abort(new Error("the connection to podman is closed"));
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Set by every unit that quadlet generates: its own full name. */
+const unitLabel = "PODMAN_SYSTEMD_UNIT";
+
+/** The list tells the result of the health check as `Status` (Podman's pkg/ps), so no container needs an inspect. */
+function containersOf(call: Named, answer: Answer): readonly ContainerState[] {
+  const list = answer.status === 200 ? parsed(call, answer) : undefined;
+  expect(Array.isArray(list), call, answer);
+  return list.flatMap((entry: unknown): readonly ContainerState[] => {
+    expect(isRecord(entry) && isRecord(entry["Labels"]), call, answer);
+    const service = serviceOf(entry["Labels"][unitLabel]);
+    if (service === undefined) return [];
+    const text = (key: string) => {
+      const value = entry[key];
+      expect(typeof value === "string", call, answer);
+      return value;
+    };
+    return [
+      {
+        service,
+        id: text("Id"),
+        image: text("Image"),
+        imageId: text("ImageID"),
+        state: text("State"),
+        health: healthOf(entry["Status"]),
+        startedAt: dateOf(entry["StartedAt"]),
+      },
+    ];
+  });
+}
+
+/** Anyone can put the label on a container: what is no service's name belongs to none. */
+function serviceOf(label: unknown): ServiceName | undefined {
+  try {
+    return typeof label === "string" ? serviceName(label) : undefined;
+  } catch (error) {
+    if (error instanceof NameError) return undefined;
+    throw error;
+  }
+}
+
+function healthOf(status: unknown): ContainerState["health"] {
+  return status === "healthy" || status === "unhealthy" || status === "starting" ? status : undefined;
+}
+
+/** Seconds since 1970; one that never started has Go's zero time, far below. */
+function dateOf(seconds: unknown): Date | undefined {
+  return typeof seconds === "number" && seconds > 0 ? new Date(seconds * 1000) : undefined;
+}
+
+type Named = Pick<Call, "action">;
+
+/** An answer that is not as libpod gives it is told in Podman's words, if it has some. */
+function expect(condition: boolean, call: Named, answer: Answer): asserts condition {
+  if (!condition) throw new PodmanTrouble(`${call.action}: ${wordsOf(answer)}`);
+}
+
+function parsed({ action }: Named, answer: Answer): unknown {
+  try {
+    return JSON.parse(answer.body) as unknown;
+  } catch (cause) {
+    throw new PodmanTrouble(`${action}: podman's answer is not JSON`, { cause });
+  }
+}
+
+/** libpod's errors are `{"cause", "message", "response"}`. */
+function wordsOf({ status, body }: Answer): string {
+  try {
+    const error = JSON.parse(body) as unknown;
+    if (isRecord(error) && typeof error["message"] === "string") return `podman answers ${status}: ${plain(error["message"], [])}`;
+  } catch {
+    // A body that is not JSON has no words for people.
+  }
+  return status === 200 ? "podman's answer is not as expected" : `podman answers ${status}`;
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null;
+
+async function orTrouble(work: () => Promise<Result<void, string>>): Promise<Result<void, string>> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof PodmanTrouble) return trouble(error.message);
+    throw error;
+  }
+}

@@ -1,0 +1,173 @@
+/** Sources, applications, their quarantine and their units' health, in the state database. */
+
+import { bounded } from "../../core/event-text.ts";
+import { healths, type UnitHealth } from "../../core/health.ts";
+import { revision, serviceName, sourceName, type ApplicationId } from "../../core/names.ts";
+import { outcomes } from "../../core/rollout.ts";
+import type { ApplicationRecord, Quarantine, SourceRecord, Store } from "../../ports.ts";
+import type { Database } from "./database.ts";
+import { application, date, digest, number, oneOf, optional, text, type Row } from "./rows.ts";
+
+type Tables = Pick<
+  Store,
+  | "sources"
+  | "source"
+  | "saveSource"
+  | "forgetSource"
+  | "applications"
+  | "application"
+  | "saveApplication"
+  | "forgetApplication"
+  | "quarantined"
+  | "quarantine"
+  | "release"
+  | "saveHealth"
+  | "health"
+>;
+
+export function applicationTables(database: Database): Tables {
+  return {
+    sources: () => database.all("SELECT * FROM sources ORDER BY name").map(sourceIn),
+    source: (name) => found(database.get("SELECT * FROM sources WHERE name = :name", { name }), sourceIn),
+    saveSource: (record) => {
+      database.put("sources", ["name"], {
+        name: record.name,
+        revision: record.revision,
+        checked: record.checkedAt?.toISOString(),
+        state: record.state,
+        message: shortened(record.message),
+        failures: record.failures,
+      });
+    },
+    forgetSource: (name) => {
+      database.run("DELETE FROM sources WHERE name = :name", { name });
+    },
+
+    applications: () => database.all("SELECT * FROM applications ORDER BY application").map(applicationIn),
+    application: (id) => found(database.get("SELECT * FROM applications WHERE application = :id", { id }), applicationIn),
+    saveApplication: (record) => {
+      database.put("applications", ["application"], {
+        application: record.id,
+        revision: record.revision,
+        last_good: record.lastGood,
+        desired_revision: record.desired?.revision,
+        desired_digest: record.desired?.digest,
+        outcome: record.outcome,
+        since: record.since.toISOString(),
+        message: shortened(record.message),
+        health: record.health,
+        held_why: shortened(record.held?.why),
+        held_until: record.held?.until?.toISOString(),
+        held_tries: record.held?.tries,
+        suspended: record.suspended === undefined ? 0 : 1,
+        suspended_until: record.suspended?.until?.toISOString(),
+        pinned_against: record.pinnedAgainst,
+      });
+    },
+    forgetApplication: (id) => {
+      database.atomically(() => {
+        for (const table of ofOneApplication) database.run(`DELETE FROM ${table} WHERE application = :id`, { id });
+      });
+    },
+
+    quarantined: (id) =>
+      database.all("SELECT * FROM quarantine WHERE application = :id ORDER BY since, digest", { id }).map((row) => quarantineIn(row, id)),
+    quarantine: (entry) => {
+      database.put("quarantine", ["application", "digest"], {
+        application: entry.application,
+        digest: entry.digest,
+        reason: bounded(entry.reason),
+        since: entry.since.toISOString(),
+      });
+    },
+    release: (id) => {
+      database.run("DELETE FROM quarantine WHERE application = :id", { id });
+    },
+
+    saveHealth: (id, health, at) => {
+      database.atomically(() => {
+        saveHealth(database, id, { health, at });
+      });
+    },
+    health: (id) => healthOf(database, id),
+  };
+}
+
+/** What goes with an application. History and events stay. */
+const ofOneApplication = ["applications", "quarantine", "bundles", "inventory", "started", "rollouts", "unit_health"];
+
+/** Looks before it writes: health is saved with each look at the host, and mostly nothing has changed. */
+function saveHealth(database: Database, id: ApplicationId, now: { readonly health: readonly UnitHealth[]; readonly at: Date }): void {
+  const before = new Map(healthOf(database, id).map((unit) => [unit.service, unit]));
+  for (const { service, health, checkedBy, message } of now.health) {
+    const known = before.get(service);
+    before.delete(service);
+    const saved = { application: id, service, health, checked_by: checkedBy, message: shortened(message) };
+    if (known?.health !== health) {
+      database.put("unit_health", ["application", "service"], { ...saved, since: now.at.toISOString() });
+      database.run(
+        `INSERT INTO health_history (application, service, health, checked_by, message, time)
+         VALUES (:application, :service, :health, :checked_by, :message, :time)`,
+        { ...saved, time: now.at.toISOString() },
+      );
+    } else if (known.checkedBy !== checkedBy || known.message !== saved.message) {
+      database.run(
+        `UPDATE unit_health SET checked_by = :checked_by, message = :message
+         WHERE application = :application AND service = :service AND health = :health`,
+        saved,
+      );
+    }
+  }
+  for (const service of before.keys())
+    database.run("DELETE FROM unit_health WHERE application = :id AND service = :service", { id, service });
+}
+
+const healthOf = (database: Database, id: ApplicationId): readonly UnitHealth[] =>
+  database.all("SELECT * FROM unit_health WHERE application = :id ORDER BY service", { id }).map(healthIn);
+
+const found = <Value>(row: Row | undefined, read: (row: Row) => Value): Value | undefined => (row === undefined ? undefined : read(row));
+const shortened = (message: string | undefined): string | undefined => (message === undefined ? undefined : bounded(message));
+
+const sourceIn = (row: Row): SourceRecord => ({
+  name: sourceName(text(row, "name")),
+  revision: optional(row, "revision", (from, column) => revision(text(from, column))),
+  checkedAt: optional(row, "checked", date),
+  state: oneOf(row, "state", ["ok", "failed"]),
+  message: optional(row, "message", text),
+  failures: number(row, "failures"),
+});
+
+const applicationIn = (row: Row): ApplicationRecord => ({
+  id: application(row, "application"),
+  revision: optional(row, "revision", (from, column) => revision(text(from, column))),
+  lastGood: optional(row, "last_good", digest),
+  desired: optional(row, "desired_revision", (from, column) => ({
+    revision: revision(text(from, column)),
+    digest: optional(row, "desired_digest", digest),
+  })),
+  outcome: oneOf(row, "outcome", outcomes),
+  since: date(row, "since"),
+  message: optional(row, "message", text),
+  health: oneOf(row, "health", healths),
+  held: optional(row, "held_why", (from, column) => ({
+    why: text(from, column),
+    until: optional(row, "held_until", date),
+    tries: number(row, "held_tries"),
+  })),
+  suspended: number(row, "suspended") === 0 ? undefined : { until: optional(row, "suspended_until", date) },
+  pinnedAgainst: optional(row, "pinned_against", digest),
+});
+
+const quarantineIn = (row: Row, id: ApplicationId): Quarantine => ({
+  application: id,
+  digest: digest(row, "digest"),
+  reason: text(row, "reason"),
+  since: date(row, "since"),
+});
+
+const healthIn = (row: Row): UnitHealth => ({
+  service: serviceName(text(row, "service")),
+  health: oneOf(row, "health", healths),
+  checkedBy: oneOf(row, "checked_by", ["http", "tcp", "podman", "process", "unit"]),
+  message: optional(row, "message", text),
+});

@@ -1,0 +1,50 @@
+/** What the state database forgets, so that it stays small for years. */
+
+import type { Store } from "../../ports.ts";
+import type { Database } from "./database.ts";
+
+const day = 86_400_000;
+/** Rows of the events table and of the health history, whatever their age. */
+const mostRows = 10_000;
+/** The limit on repairs looks back minutes; a day is more than enough. */
+const repairsKept = day;
+
+export function trim(database: Database, keep: Parameters<Store["trim"]>[0], now: Date): void {
+  const cutoff = new Date(now.getTime() - keep.days * day).toISOString();
+  database.atomically(() => {
+    database.run(
+      `DELETE FROM deployments
+       WHERE started < :cutoff
+         AND id NOT IN (SELECT id FROM deployments ORDER BY id DESC LIMIT :most)
+         AND id NOT IN (SELECT deployment FROM rollouts)`,
+      { cutoff, most: keep.deployments },
+    );
+    for (const table of ["events", "health_history"])
+      database.run(`DELETE FROM ${table} WHERE time < :cutoff OR id <= (SELECT max(id) FROM ${table}) - :most`, { cutoff, most: mostRows });
+    database.run("DELETE FROM repairs WHERE time < :cutoff", { cutoff: new Date(now.getTime() - repairsKept).toISOString() });
+    trimBundles(database, keep.good);
+  });
+  // Outside of the transaction, or nothing is given back. Rows come one for each page, so it is run to its end.
+  database.execute("PRAGMA incremental_vacuum");
+}
+
+/**
+ * Kept: what runs, what is wanted, both ends of a rollout, the newest good ones of the history, and each application's newest bundle,
+ * whose rollout may be about to begin.
+ */
+function trimBundles(database: Database, good: number): void {
+  database.run(
+    `DELETE FROM bundles
+     WHERE id NOT IN (SELECT max(id) FROM bundles GROUP BY application)
+       AND digest NOT IN (SELECT last_good FROM applications WHERE last_good IS NOT NULL)
+       AND digest NOT IN (SELECT desired_digest FROM applications WHERE desired_digest IS NOT NULL)
+       AND digest NOT IN (SELECT goal FROM rollouts UNION SELECT fallback FROM rollouts)
+       AND digest NOT IN (
+         SELECT goal FROM (
+           SELECT goal, row_number() OVER (PARTITION BY source, application ORDER BY max(id) DESC) AS place
+           FROM deployments WHERE outcome IN ('deployed', 'repaired') AND goal <> 'absent' GROUP BY source, application, goal)
+         WHERE place <= :good)`,
+    { good },
+  );
+  database.run("DELETE FROM blobs WHERE digest NOT IN (SELECT blob FROM bundle_files WHERE blob IS NOT NULL)");
+}

@@ -1,0 +1,125 @@
+/** The composition root: every adapter opened, wired to the controller and its doors, and closed in the reverse order. */
+
+import { hostname } from "node:os";
+
+import { openClock } from "./adapters/clock.ts";
+import { openGit } from "./adapters/git.ts";
+import { openHost, quadletSearchPath } from "./adapters/host/host.ts";
+import { openJournal } from "./adapters/journal/journal.ts";
+import { logSink } from "./adapters/journal/log.ts";
+import { openMetrics, type Metrics } from "./adapters/journal/metrics.ts";
+import { openPodman } from "./adapters/podman.ts";
+import { openProber } from "./adapters/probes.ts";
+import { readSecret } from "./adapters/secrets.ts";
+import { openStore } from "./adapters/store/store.ts";
+import { commands } from "./controller/control.ts";
+import { Bundles, type Context } from "./controller/context.ts";
+import { Loop } from "./controller/loop.ts";
+import type { Config } from "./core/config.ts";
+import type { Event } from "./core/event.ts";
+import { openControl } from "./http/control.ts";
+import { openMetricsServer } from "./http/server.ts";
+import { socketIn, type Places } from "./places.ts";
+import { versionOf } from "./version.ts";
+
+/** What is opened once and closed at the end. */
+export interface Opened extends AsyncDisposable {
+  readonly context: Context;
+  readonly metrics: Metrics;
+  readonly version: string;
+}
+
+/** Opens every adapter; throws where state or systemd can't be reached. */
+export async function openContext(config: Config, places: Places, environment: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Opened> {
+  await using closing = new AsyncDisposableStack();
+  const version = versionOf();
+  const clock = openClock();
+  const store = closing.use(openStore(config.state.database));
+  const metrics = closing.use(openMetrics({ version }));
+  const log = logSink({ level: config.system.logLevel, format: config.system.logFormat, stream: process.stdout, environment });
+  const events = (event: Event) => {
+    store.addEvent(event);
+  };
+  const journal = openJournal({ log, metrics: metrics.sink, events }, clock, (line) => process.stderr.write(`${line}\n`));
+  const warn = (message: string) => {
+    journal.tell({ type: "warning", subject: "secrets", message });
+  };
+  const context: Context = {
+    config,
+    clock,
+    store,
+    journal,
+    bundles: new Bundles(store),
+    git: openGit({
+      directory: `${config.state.directory}/git`,
+      secrets: (reference) => readSecret(reference, { ...config.secrets, environment, warn }),
+      environment,
+    }),
+    podman: closing.use(openPodman({ socket: podmanSocket(places, environment) })),
+    prober: openProber({ clock }),
+    host: closing.use(await openHost(hostOptions(config, places, environment, clock), signal)),
+  };
+  const opened = closing.move();
+  return { context, metrics, version, [Symbol.asyncDispose]: () => opened.disposeAsync() };
+}
+
+/**
+ * Runs until `signal` is aborted, then closes everything and returns. Throws where it can't begin: state, systemd or the control socket.
+ * What was under way is in the state database, and the next start goes on with it.
+ */
+export async function runDaemon(config: Config, places: Places, environment: NodeJS.ProcessEnv, signal: AbortSignal): Promise<void> {
+  await using closing = new AsyncDisposableStack();
+  const { context, metrics, version } = closing.use(await openContext(config, places, environment, signal));
+  const { journal, store } = context;
+  const loop = new Loop(context);
+  const answers = commands(context, { loop, version, hostName: hostname() });
+  const warn = (subject: string) => (message: string) => {
+    journal.tell({ type: "warning", subject, message });
+  };
+
+  const control = await openControl({ commands: answers, socket: socketIn(config.state.directory), warn: warn("control") });
+  if (!control.ok) throw new Error(control.trouble);
+  closing.use(control.value);
+  if (config.metrics.listen !== "off")
+    closing.use(
+      await openMetricsServer({
+        listen: config.metrics.listen,
+        metrics: async () => ({ type: metrics.contentType, text: await metrics.text() }),
+        commands: answers,
+        warn: warn("metrics"),
+      }),
+    );
+
+  journal.tell({ type: "started", version, unfinished: store.rollouts().length });
+  try {
+    await loop.run(signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    journal.tell({ type: "stopping", because: "asked to" });
+  }
+}
+
+/** What of the host's is reached where; the paths are the same inside and outside the container. */
+export function hostOptions(config: Config, places: Places, environment: NodeJS.ProcessEnv, clock: ReturnType<typeof openClock>) {
+  const runtime = runtimeDirectory(environment);
+  const rootful = places.mode === "rootful";
+  return {
+    mode: places.mode,
+    quadletDirectory: config.quadlet.directory,
+    stateDirectory: config.state.directory,
+    busAddress: rootful ? "unix:path=/run/dbus/system_bus_socket" : `unix:path=${runtime}/bus`,
+    searchPath: rootful
+      ? quadletSearchPath({ mode: "rootful" })
+      : quadletSearchPath({ mode: "rootless", uid: process.getuid?.() ?? 0, config: places.config.replace(/\/pgo\/[^/]*$/, ""), runtime }),
+    generator: undefined,
+    clock,
+  };
+}
+
+export function podmanSocket(places: Places, environment: NodeJS.ProcessEnv): string {
+  return places.mode === "rootful" ? "/run/podman/podman.sock" : `${runtimeDirectory(environment)}/podman/podman.sock`;
+}
+
+function runtimeDirectory(environment: NodeJS.ProcessEnv): string {
+  return environment["XDG_RUNTIME_DIR"] ?? `/run/user/${String(process.getuid?.() ?? 0)}`;
+}

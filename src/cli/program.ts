@@ -1,0 +1,239 @@
+/** The whole program's command line: words to actions, wrong words to exit code 2. What the actions do is the roof's. */
+
+import { Command, CommanderError, InvalidArgumentError } from "commander";
+
+import { milliseconds } from "../core/duration.ts";
+import { exit, type CtlCommand, type Terminal } from "./ctl.ts";
+
+export interface BootstrapOptions {
+  /** None: the example repository that the image carries. */
+  readonly repository: string | undefined;
+  readonly branch: string | undefined;
+  readonly paths: readonly string[];
+  readonly sshKey: string | undefined;
+  readonly knownHosts: string | undefined;
+  readonly image: string | undefined;
+}
+
+/** What can be done; each answers the exit code. */
+export interface Actions {
+  run(signal: AbortSignal): Promise<number>;
+  healthcheck(signal: AbortSignal): Promise<number>;
+  bootstrap(options: BootstrapOptions, signal: AbortSignal): Promise<number>;
+  uninstall(options: { readonly keepRunning: boolean }, signal: AbortSignal): Promise<number>;
+  configCheck(signal: AbortSignal): Promise<number>;
+  /** `output`: a file to write, never over one that is there; undefined: print it. */
+  configInit(options: { readonly output: string | undefined }, signal: AbortSignal): Promise<number>;
+  /** `socket`: another control socket than the usual one. */
+  ctl(command: CtlCommand, options: { readonly socket: string | undefined }, signal: AbortSignal): Promise<number>;
+}
+
+export interface Invocation {
+  /** The name that it was called by, `pgo` or `ctl`: the last part of argv[1]. */
+  readonly name: string;
+  /** What stands behind the name. */
+  readonly words: readonly string[];
+  readonly version: string;
+}
+
+/** 128 + SIGINT, as shells have it. */
+const interrupted = 130;
+
+/** Parses and runs; answers the exit code. Throws what an action throws, unless `signal` is aborted. */
+export async function runProgram(
+  invocation: Invocation,
+  edge: { readonly actions: Actions; readonly terminal: Terminal },
+  signal: AbortSignal,
+): Promise<number> {
+  const { terminal } = edge;
+  let code: number = exit.done;
+  const run = async (action: Promise<number>): Promise<void> => {
+    code = await action;
+  };
+  const program = buildProgram(invocation, edge.actions, run, signal);
+  configure(program, terminal);
+  try {
+    await program.parseAsync([...invocation.words], { from: "user" });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exit.done : exit.usage;
+    if (signal.aborted) return interrupted;
+    throw error;
+  }
+}
+
+type Run = (action: Promise<number>) => Promise<void>;
+
+function buildProgram({ name, version }: Invocation, actions: Actions, run: Run, signal: AbortSignal): Command {
+  if (name === "ctl") return addCtl(new Command("ctl"), actions, run, signal);
+  const program = new Command("pgo")
+    .description("Makes this Podman host run what a Git repository says, proves that it works, and goes back by itself when it does not.")
+    .version(`pgo ${version}`, "--version", "print the version")
+    .helpOption("-h, --help", "explain a command")
+    .helpCommand(false)
+    .addHelpText("after", "\nOn a host where pgo runs as a container: podman exec pgo ctl status");
+
+  program
+    .command("run")
+    .description("the daemon: watch the sources of pgo.toml and apply them (pgo.service does this)")
+    .action(() => run(actions.run(signal)));
+  program
+    .command("healthcheck", { hidden: true })
+    .description("whether the daemon is alive: the health command of pgo's own quadlet")
+    .action(() => run(actions.healthcheck(signal)));
+  program
+    .command("bootstrap")
+    .description("put pgo on this host as a service of its own, and let it deploy a repository")
+    .argument("[repository]", "what git clone takes; without it, an example is deployed")
+    .option("--branch <name>", "branch to follow (default: the remote's HEAD)")
+    .option(
+      "--path <directory>",
+      "directory of the repository whose subdirectories are the applications; may be given several times",
+      several,
+      [],
+    )
+    .option("--ssh-key <file>", "private key for an ssh:// repository")
+    .option("--known-hosts <file>", "host keys to trust (ssh-keyscan makes such a file: compare before you trust it)")
+    .option("--image <name>", "image of pgo itself (default: localhost/pgo:latest if there is one, else the released one)")
+    .action((repository: string | undefined, options: RawBootstrap) =>
+      run(
+        actions.bootstrap(
+          {
+            repository,
+            branch: options.branch,
+            paths: options.path ?? [],
+            sshKey: options.sshKey,
+            knownHosts: options.knownHosts,
+            image: options.image,
+          },
+          signal,
+        ),
+      ),
+    );
+  program
+    .command("uninstall")
+    .description("take away what pgo placed on this host and pgo itself; named volumes stay")
+    .option("--keep-running", "leave the applications as they are, take away only pgo")
+    .action((options: { keepRunning?: boolean }) => run(actions.uninstall({ keepRunning: options.keepRunning ?? false }, signal)));
+
+  const config = program.command("config").description("the configuration file of this host, pgo.toml").helpCommand(false);
+  config
+    .command("check")
+    .description("read it and say everything that is wrong, with file and line")
+    .action(() => run(actions.configCheck(signal)));
+  config
+    .command("init")
+    .description("print a commented one to start from")
+    .option("--output <file>", "write it to a file instead; a file that is there is left alone")
+    .action((options: { output?: string }) => run(actions.configInit({ output: options.output }, signal)));
+
+  addCtl(program.command("ctl"), actions, run, signal);
+  return program;
+}
+
+interface RawBootstrap {
+  readonly branch?: string;
+  readonly path?: readonly string[];
+  readonly sshKey?: string;
+  readonly knownHosts?: string;
+  readonly image?: string;
+}
+
+function addCtl(program: Command, actions: Actions, run: Run, signal: AbortSignal): Command {
+  program
+    .description("ask the running pgo, or tell it something")
+    .helpOption("-h, --help", "explain a command")
+    .helpCommand(false)
+    .option("--socket <file>", "control socket of pgo, where it is not in the usual state directory")
+    .addHelpText(
+      "after",
+      `
+TARGET is an application ("shop", or "fleet/shop" where two sources have one of that
+name); plan, sync, history, suspend and resume also take a source.
+Every command takes --json.
+
+Exit codes: 0 done or in sync, 1 failed, 2 wrong usage or configuration, 3 rejected,
+rolled back or held (plan, sync --wait), 4 changes pending (plan), 5 pgo can't be reached`,
+    );
+  const add = (usage: string, description: string): Command =>
+    program.command(usage).description(description).option("--json", "print JSON, with absolute times");
+  /** `command` without its `json`, from what commander read. */
+  const ask = (command: CtlWithoutJson, { json = false }: { readonly json?: boolean }): Promise<void> =>
+    run(actions.ctl({ ...command, json }, { socket: program.opts<{ socket?: string }>().socket }, signal));
+
+  add("status", "what runs, from which revision, and how healthy it is").action((options: Json) => ask({ name: "status" }, options));
+  add("plan [target]", "what a sync would change, with reasons and diffs; changes nothing").action(
+    (target: string | undefined, options: Json) => ask({ name: "plan", target }, options),
+  );
+  add("sync [target]", "look for new commits now instead of at the next interval")
+    .option("--wait", "wait until it is deployed or undone, and say what came of it")
+    .action((target: string | undefined, options: Json & { wait?: boolean }) =>
+      ask({ name: "sync", target, wait: options.wait ?? false }, options),
+    );
+  add("history [target]", "deployments, newest first")
+    .option("--limit <n>", "how many", whole, 20)
+    .action((target: string | undefined, options: Json & { limit: number }) =>
+      ask({ name: "history", target, limit: options.limit }, options),
+    );
+  add("show", "everything about one deployment: reasons, steps, errors")
+    .argument("<id>", "its number (see history)", whole)
+    .action((id: number, options: Json) => ask({ name: "show", id }, options));
+  add("rollback <app>", "back to the last good version before this one; stays until a commit changes the application")
+    .option("--to <id>", "to what this deployment brought (see history)", whole)
+    .action((target: string, options: Json & { to?: number }) => ask({ name: "rollback", target, to: options.to }, options));
+  add("retry <app>", "try a version again that failed and was undone").action((target: string, options: Json) =>
+    ask({ name: "retry", target }, options),
+  );
+  add("suspend <target>", "leave an application, or all of a source, alone: no commits, no repairs")
+    .option("--for <time>", 'go on by itself after this time, such as "1h" or "30m" (default: not before resume)', spanOf)
+    .action((target: string, options: Json & { for?: number }) => ask({ name: "suspend", target, forMs: options.for }, options));
+  add("resume <target>", "end a suspension").action((target: string, options: Json) => ask({ name: "resume", target }, options));
+  add("events", "what happened, newest last")
+    .option("--limit <n>", "how many", whole, 50)
+    .option("--follow", "go on and print new ones as they come; with --json one object a line")
+    .action((options: Json & { limit: number; follow?: boolean }) =>
+      ask({ name: "events", limit: options.limit, follow: options.follow ?? false }, options),
+    );
+  add("version", "versions of the running pgo, Node.js and Podman").action((options: Json) => ask({ name: "version" }, options));
+  return program;
+}
+
+interface Json {
+  readonly json?: boolean;
+}
+type Without<Union, Key extends PropertyKey> = Union extends unknown ? Omit<Union, Key> : never;
+type CtlWithoutJson = Without<CtlCommand, "json">;
+
+/** Commander neither exits nor prints by itself, and after a mistake says where help is; all commands below alike. */
+function configure(command: Command, terminal: Terminal): void {
+  command
+    .exitOverride()
+    .configureOutput({
+      writeOut: terminal.out,
+      writeErr: terminal.err,
+      getOutHelpWidth: () => Math.min(terminal.columns, 80),
+      getErrHelpWidth: () => Math.min(terminal.columns, 80),
+      outputError: (text, write) => {
+        write(text.replace(/^error: /, ""));
+      },
+    })
+    .configureHelp({
+      subcommandTerm: (one) =>
+        [one.name(), ...one.registeredArguments.map((word) => (word.required ? `<${word.name()}>` : `[${word.name()}]`))].join(" "),
+    })
+    .showHelpAfterError("(--help explains the commands)");
+  for (const one of command.commands) configure(one, terminal);
+}
+
+const several = (value: string, before: readonly string[] | undefined): readonly string[] => [...(before ?? []), value];
+
+function whole(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError("It must be a whole number from 1.");
+  return Number(text);
+}
+
+function spanOf(text: string): number {
+  const ms = milliseconds(text);
+  if (ms === undefined || ms <= 0) throw new InvalidArgumentError('Write it like "90s", "30m" or "1h30m".');
+  return ms;
+}

@@ -1,0 +1,287 @@
+/** Turns a decision about one application into what happens and what is remembered and told of it. */
+
+import type { Bundle, Problem } from "../core/bundle.ts";
+import { backoff, decide, repairLimit, type Candidate, type Decision } from "../core/decide.ts";
+import type { Draft } from "../core/layout.ts";
+import type { ApplicationId, Revision } from "../core/names.ts";
+import type { Plan } from "../core/plan.ts";
+import { reasonOf } from "../core/result.ts";
+import type { Cause, Outcome } from "../core/rollout.ts";
+import type { ApplicationRecord } from "../ports.ts";
+import type { Context } from "./context.ts";
+import { rollOut, type Order } from "./rollout.ts";
+import { lookOnce, worst } from "./verify.ts";
+
+/** An application in one pass. */
+export interface Case {
+  readonly application: ApplicationId;
+  readonly candidate: Candidate;
+  readonly draft: Draft | undefined;
+  readonly commit: Order["commit"];
+  /** Set when a person asked: held tries are not waited for, and the cause is told. */
+  readonly asked: Cause | undefined;
+  /** An application that this one depends on and whose rollout did not succeed. */
+  readonly dependency: ApplicationId | undefined;
+}
+
+export function decisionOf({ application, candidate }: Pick<Case, "application" | "candidate">, { store, clock }: Context): Decision {
+  const record = store.application(application);
+  const memory = {
+    lastGood: record?.lastGood,
+    suspended: record?.suspended,
+    pinnedAgainst: record?.pinnedAgainst,
+    quarantined: new Map(store.quarantined(application).map(({ digest, reason }) => [digest, reason])),
+  };
+  return decide(candidate, memory, clock.now());
+}
+
+/** Carries the decision out; answers whether what depends on this application may go on. */
+export async function act(one: Case, context: Context, signal: AbortSignal): Promise<boolean> {
+  const { application, candidate } = one;
+  remember(one, context);
+  const decision = decisionOf(one, context);
+  switch (decision.do) {
+    case "leave":
+      if (differs(one, context)) note(application, "held", { message: "suspended", until: decision.until, tries: 0 }, context);
+      return false;
+    case "keep":
+      return keep(one, context, signal);
+    case "reject":
+      note(application, "rejected", { message: problemText(decision.problems) }, context);
+      return false;
+    case "quarantine": {
+      const outcome = context.store.application(application)?.lastGood === undefined ? "failed" : "rolled-back";
+      note(application, outcome, { message: decision.reason }, context);
+      return false;
+    }
+    case "hold":
+      note(application, "held", { message: decision.why, until: decision.until, tries: 0 }, context);
+      return false;
+    case "roll-out":
+      if (one.dependency !== undefined) {
+        note(
+          application,
+          "held",
+          { message: `it depends on ${one.dependency}, which is not as Git wants it`, until: undefined, tries: 0 },
+          context,
+        );
+        return false;
+      }
+      return carryOut(one, decision.bundle, candidate.kind === "absent" ? undefined : one.draft, context, signal);
+  }
+}
+
+/** Looks at an application that Git wants as it is, and puts right what differs. */
+export async function repair(application: ApplicationId, context: Context, signal: AbortSignal): Promise<void> {
+  const { store, clock, bundles } = context;
+  const record = store.application(application);
+  if (record?.lastGood === undefined || record.revision === undefined || isSuspended(record, clock.now())) return;
+  if (record.outcome === "failed" && record.held?.until !== undefined && record.held.until > clock.now()) return;
+  const bundle = bundles.get(record.lastGood);
+  const permit = (made: Plan) => againstRepair(made, context);
+  const order: Order = {
+    application,
+    bundle,
+    stored: undefined,
+    cause: "drift",
+    permit,
+    commit: lastCommit(record, record.revision, context),
+  };
+  const rolled = await rollOut(order, context, signal);
+  switch (rolled.kind) {
+    case "in-sync":
+      await seen(record, bundle, context, signal);
+      return;
+    case "held":
+      note(application, "failed", { message: rolled.why, until: undefined, tries: 0 }, context);
+      return;
+    case "conflicts":
+      note(application, "failed", { message: problemText(rolled.problems), until: undefined, tries: 0 }, context);
+      return;
+    case "settled": {
+      const after = store.application(application);
+      if (rolled.settled.outcome !== "failed" || after === undefined) return;
+      const tries = (record.held?.tries ?? 0) + 1;
+      const until = new Date(clock.now().getTime() + backoff(tries, context.config.quadlet.driftInterval, clock.chance()));
+      store.saveApplication({ ...after, held: { why: rolled.settled.description, until, tries } });
+    }
+  }
+}
+
+/**
+ * Part of the loop that catches surprises: one application's, such as systemd not answering, must not keep the others from their turn.
+ * A rollout that was under way is finished by a later pass.
+ */
+export async function guarded<Value>(
+  application: ApplicationId,
+  work: () => Promise<Value>,
+  context: Context,
+  signal: AbortSignal,
+): Promise<Value | undefined> {
+  try {
+    return await work();
+  } catch (error) {
+    signal.throwIfAborted();
+    note(application, "held", { message: reasonOf(error), until: undefined, tries: 0 }, context);
+    return undefined;
+  }
+}
+
+/** Problems in one line: `shop/web.container:7: unsupported key …; shop/db.container: …`. */
+export function problemText(problems: readonly Problem[]): string {
+  return problems.map(({ file, line, message }) => `${file}${line === undefined ? "" : `:${line}`}: ${message}`).join("; ");
+}
+
+export function isSuspended(record: ApplicationRecord, now: Date): boolean {
+  return record.suspended !== undefined && (record.suspended.until === undefined || record.suspended.until > now);
+}
+
+async function keep(one: Case, context: Context, signal: AbortSignal): Promise<boolean> {
+  const record = context.store.application(one.application);
+  if (record === undefined) return true;
+  if (record.lastGood === undefined) {
+    // Git has it no more and it never ran: nothing is left to tell of it.
+    context.store.forgetApplication(one.application);
+    return true;
+  }
+  const settled: readonly Outcome[] = ["deployed", "repaired", "in-sync"];
+  if (!settled.includes(record.outcome) && !(record.outcome === "failed" && record.held !== undefined))
+    note(one.application, "in-sync", { message: undefined }, context);
+  await repair(one.application, context, signal);
+  return true;
+}
+
+async function carryOut(
+  one: Case,
+  bundle: Bundle | undefined,
+  draft: Draft | undefined,
+  context: Context,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { application, commit } = one;
+  const { store, clock } = context;
+  const record = store.application(application);
+  const waiting = record?.outcome === "held" && record.held?.until !== undefined && record.held.until > clock.now();
+  if (waiting && one.asked === undefined) return false;
+  const entries = new Map([...(draft?.files ?? [])].map(([path, { entry }]) => [path, entry]));
+  const stored = bundle === undefined ? undefined : { digest: bundle.digest, application, revision: commit.revision, entries };
+  if (stored !== undefined) store.saveBundle(stored);
+  const rolled = await rollOut({ application, bundle, stored, cause: one.asked ?? "commit", commit }, context, signal);
+  switch (rolled.kind) {
+    case "in-sync":
+      note(application, "in-sync", { message: undefined }, context);
+      return true;
+    case "held": {
+      const tries = (record?.outcome === "held" ? (record.held?.tries ?? 0) : 0) + 1;
+      const interval =
+        context.config.sources.find((source) => application.startsWith(`${source.name}/`))?.interval ??
+        context.config.quadlet.driftInterval;
+      const until = new Date(clock.now().getTime() + backoff(tries, interval, clock.chance()));
+      note(application, "held", { message: rolled.why, until, tries }, context);
+      return false;
+    }
+    case "conflicts":
+      note(application, "rejected", { message: problemText(rolled.problems) }, context);
+      return false;
+    case "settled":
+      return rolled.settled.outcome === "deployed";
+  }
+}
+
+interface Note {
+  readonly message: string | undefined;
+  readonly until?: Date | undefined;
+  readonly tries?: number;
+}
+
+/** Remembers an outcome that left the host as it was, and tells it when it is news. */
+function note(application: ApplicationId, outcome: Outcome, { message, until, tries }: Note, { store, journal, clock }: Context): void {
+  const record = store.application(application);
+  if (record === undefined) return;
+  const news = record.outcome !== outcome || (record.message !== message && outcome !== "in-sync");
+  const held = tries === undefined ? undefined : { why: message ?? "", until, tries };
+  store.saveApplication({ ...record, outcome, message, held, since: news ? clock.now() : record.since });
+  if (news)
+    journal.tell({
+      type: "outcome",
+      application,
+      outcome,
+      revision: record.desired?.revision,
+      deployment: undefined,
+      message: message ?? "as Git wants it",
+      ms: undefined,
+    });
+}
+
+/** What Git wants of it now, before anything else is known. */
+function remember({ application, candidate, commit }: Case, { store, clock }: Context): void {
+  const record = store.application(application);
+  const digest = candidate.kind === "bundle" ? candidate.bundle.digest : candidate.kind === "rejected" ? candidate.digest : undefined;
+  const desired = candidate.kind === "absent" ? undefined : { revision: commit.revision, digest };
+  if (record !== undefined) {
+    // New content is tried at once, however long the old one was to wait.
+    const held = record.desired?.digest === digest ? record.held : undefined;
+    store.saveApplication({ ...record, desired, held });
+  }
+  if (record === undefined && candidate.kind !== "absent")
+    store.saveApplication({
+      id: application,
+      revision: undefined,
+      lastGood: undefined,
+      desired,
+      outcome: "in-sync",
+      since: clock.now(),
+      message: undefined,
+      health: "unknown",
+      held: undefined,
+      suspended: undefined,
+      pinnedAgainst: undefined,
+    });
+}
+
+function differs({ application, candidate }: Case, { store }: Context): boolean {
+  const lastGood = store.application(application)?.lastGood;
+  return candidate.kind === "absent" ? lastGood !== undefined : candidate.kind !== "bundle" || candidate.bundle.digest !== lastGood;
+}
+
+/** The host shows the last good: only its health may have changed, which is told once. */
+async function seen(record: ApplicationRecord, bundle: Bundle, context: Context, signal: AbortSignal): Promise<void> {
+  const { store, journal, clock } = context;
+  const verdicts = await lookOnce(bundle, record.since, context, signal);
+  const health = worst(verdicts.map((one) => one.health));
+  const bad = verdicts.find((one) => one.health === "unhealthy");
+  if (health !== record.health && (health === "unhealthy" || record.health === "unhealthy"))
+    journal.tell({
+      type: "warning",
+      subject: record.id,
+      message: bad === undefined ? "healthy again" : `${bad.service} is unhealthy: ${bad.message ?? "no reason"}`,
+    });
+  store.atomically(() => {
+    store.saveHealth(record.id, verdicts, clock.now());
+    const now = store.application(record.id);
+    if (now !== undefined)
+      store.saveApplication(
+        now.outcome === "failed" && now.held !== undefined
+          ? { ...now, health, outcome: "in-sync", message: undefined, held: undefined }
+          : { ...now, health },
+      );
+  });
+  for (const one of verdicts) journal.tell({ type: "health", application: record.id, service: one.service, health: one.health });
+}
+
+/** Repairing a service again and again would only hide that it can't stay up. */
+function againstRepair(made: Plan, { store, clock }: Context): string | undefined {
+  const since = new Date(clock.now().getTime() - repairLimit.within);
+  const services = made.steps.flatMap((step) => (step.kind === "start" || step.kind === "restart" ? [step.service] : []));
+  const tired = services.find((service) => store.repairsSince(service, since) >= repairLimit.times);
+  if (tired !== undefined)
+    return `${tired} does not stay up: pgo has started it ${repairLimit.times} times in ${repairLimit.within / 60_000} min and waits now: see journalctl -u ${tired}`;
+  for (const service of services) store.countRepair(service, clock.now());
+  return undefined;
+}
+
+/** Drift and rollback are told with the commit that what runs came of. */
+export function lastCommit(record: ApplicationRecord, revision: Revision, { store }: Context): Order["commit"] {
+  const last = store.deployments({ application: record.id, limit: 50 }).find((one) => one.revision === revision);
+  return { revision, ref: last?.ref ?? "", author: last?.author ?? "", subject: last?.subject ?? "" };
+}

@@ -1,0 +1,112 @@
+/** Carries out a plan: each step by its executor, each result saved before the next begins. */
+
+import type { Unit } from "../core/bundle.ts";
+import { imagesOf, targetOf, type Plan, type Step } from "../core/plan.ts";
+import { reasonOf, success, trouble, type Result } from "../core/result.ts";
+import type { Context } from "./context.ts";
+import { linked } from "./linked.ts";
+
+type Executors = {
+  readonly [Kind in Step["kind"]]: (step: Extract<Step, { kind: Kind }>, signal: AbortSignal) => Promise<Result<void, string>>;
+};
+
+/** Brings every image that the plan's starts need, before anything is touched. The trouble is for people. */
+export async function pullImages(plan: Plan, { podman }: Context, signal: AbortSignal): Promise<Result<void, string>> {
+  for (const { image, authFile } of imagesOf(plan.steps)) {
+    if (await podman.hasImage(image, signal)) continue;
+    const pulled = await podman.pull(image, authFile, signal);
+    if (!pulled.ok) return pulled;
+  }
+  return success(undefined);
+}
+
+/**
+ * Runs the steps in order and stops at the first that fails; the trouble is one line.
+ * Throws only when `signal` is aborted: what was done is saved, and the next pass goes on from there.
+ */
+export async function apply(plan: Plan, deployment: number, context: Context, signal: AbortSignal): Promise<Result<void, string>> {
+  const execute = executors(plan, context);
+  for (const step of plan.steps) {
+    signal.throwIfAborted();
+    const began = context.clock.monotonic();
+    const result = await attempt(step, execute, signal);
+    const ms = Math.round(context.clock.monotonic() - began);
+    const error = result.ok ? null : result.trouble;
+    context.store.addStep(deployment, { kind: step.kind, target: targetOf(step), because: step.because, ms, error });
+    if (!result.ok) return result;
+  }
+  return success(undefined);
+}
+
+/**
+ * A unit with Notify=healthy that never gets healthy stays `activating`, and so does its job, as long as its TimeoutStartSec= says:
+ * the health deadline ends the waiting before.
+ */
+async function startWithin(
+  unit: Unit,
+  start: (signal: AbortSignal) => Promise<Result<void, string>>,
+  { clock, config }: Context,
+  signal: AbortSignal,
+): Promise<Result<void, string>> {
+  const { deadline } = config.health;
+  return linked(signal, async ({ signal: inner }) => {
+    const late = clock.sleep(deadline, inner).then(
+      () => trouble(`start ${unit.service}: still not up after ${Math.round(deadline / 1000)} s: see journalctl -u ${unit.service}`),
+      () => undefined,
+    );
+    const first = await Promise.race([start(inner), late]);
+    return first ?? trouble(`start ${unit.service}: interrupted`);
+  });
+}
+
+/** One of the two places where a surprise is caught: a step that throws has failed. */
+async function attempt(step: Step, executors: Executors, signal: AbortSignal): Promise<Result<void, string>> {
+  try {
+    // The table is typed by the union, so each executor gets the step that it is for.
+    return await (executors[step.kind] as (step: Step, signal: AbortSignal) => Promise<Result<void, string>>)(step, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    return trouble(`${step.kind} ${targetOf(step)}: ${reasonOf(error)}`);
+  }
+}
+
+function executors({ application }: Plan, context: Context): Executors {
+  const { host, podman, store } = context;
+  const startBy = (verb: "start" | "restart") => async (step: Extract<Step, { kind: "start" | "restart" }>, signal: AbortSignal) => {
+    // systemd refuses a start after 5 in 10 s, and a crash-looping bad version has used those up when the good one comes back.
+    await host.resetFailed(step.service, signal);
+    const done = await startWithin(step.unit, (inner) => host.job(verb, step.service, inner), context, signal);
+    if (!done.ok) return done;
+    const state = (await host.services([step.service], signal)).get(step.service);
+    store.saveStarted(application, step.service, {
+      digest: step.unit.digest,
+      inputs: step.unit.inputs,
+      invocation: state?.invocation ?? "",
+    });
+    return done;
+  };
+  return {
+    write: async (step, signal) => {
+      await host.write(application, step.file, signal);
+      return success(undefined);
+    },
+    remove: async (step, signal) => {
+      await host.remove(application, step.path, signal);
+      return success(undefined);
+    },
+    reload: async (_step, signal) => {
+      await host.reload(signal);
+      store.setReloadPending(false);
+      return success(undefined);
+    },
+    stop: (step, signal) => host.job("stop", step.service, signal),
+    start: startBy("start"),
+    restart: startBy("restart"),
+    "reset-failed": async (step, signal) => {
+      await host.resetFailed(step.service, signal);
+      store.forgetStarted(step.service);
+      return success(undefined);
+    },
+    "remove-network": (step, signal) => podman.removeNetwork(step.network, signal),
+  };
+}

@@ -1,0 +1,63 @@
+/** What every part of the controller works with: the ports, the configuration, and the bundles that the state database holds. */
+
+import { assemble } from "../core/assemble.ts";
+import type { Bundle } from "../core/bundle.ts";
+import type { Config } from "../core/config.ts";
+import type { ApplicationId, Digest, RelativePath } from "../core/names.ts";
+import type { Clock, Git, Host, Journal, Podman, Prober, Store, StoredBundle } from "../ports.ts";
+
+export interface Context {
+  readonly config: Config;
+  readonly git: Git;
+  readonly host: Host;
+  readonly podman: Podman;
+  readonly prober: Prober;
+  readonly store: Store;
+  readonly journal: Journal;
+  readonly clock: Clock;
+  readonly bundles: Bundles;
+}
+
+/** Bundles by digest, made again from what Git had; those in use are kept, so that a pass over 200 applications parses nothing twice. */
+export class Bundles {
+  readonly #store: Store;
+  readonly #made = new Map<Digest, Bundle>();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  /** Throws where the database doesn't hold it, or this version of pgo can't read it: both are surprises. */
+  get(digest: Digest): Bundle {
+    const made = this.#made.get(digest);
+    if (made !== undefined) return made;
+    const stored = this.#store.bundle(digest);
+    if (stored === undefined) throw new Error(`read bundle ${digest.slice(0, 12)}: the state database does not hold it`);
+    const again = assemble(draftOf(stored));
+    if (!again.ok)
+      throw new Error(`read bundle ${digest.slice(0, 12)} of ${stored.application}: ${again.trouble[0]?.message ?? "no reason"}`);
+    // A newer version may compute digests otherwise; what was saved names it.
+    const bundle = { ...again.value, digest };
+    this.#made.set(digest, bundle);
+    return bundle;
+  }
+
+  /** Forgets all but these. */
+  keep(digests: ReadonlySet<Digest>): void {
+    for (const digest of this.#made.keys()) if (!digests.has(digest)) this.#made.delete(digest);
+  }
+}
+
+/** The last good bundles of all applications. */
+export function liveBundles({ store, bundles }: Context): ReadonlyMap<ApplicationId, Bundle> {
+  const live = new Map<ApplicationId, Bundle>();
+  for (const { id, lastGood } of store.applications()) if (lastGood !== undefined) live.set(id, bundles.get(lastGood));
+  return live;
+}
+
+function draftOf(stored: StoredBundle) {
+  const files = new Map(
+    [...stored.entries].map(([path, entry]): [RelativePath, { entry: typeof entry; origin: string }] => [path, { entry, origin: path }]),
+  );
+  return { application: stored.application, files, problems: [] };
+}

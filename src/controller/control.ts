@@ -1,0 +1,256 @@
+/** The commands of a running pgo. */
+
+import { decisionOf } from "./act.ts";
+import { UnknownTarget, type Commands } from "./commands.ts";
+import type { Context } from "./context.ts";
+import type { Loop } from "./loop.ts";
+import { candidatesOf, emptiness } from "./pass.ts";
+import { planned } from "./planned.ts";
+import { rollOut } from "./rollout.ts";
+import { eventEntry, historyEntry, lookAtAll, sourceStatus, statusReport } from "./status.ts";
+import { lastCommit } from "./act.ts";
+import { partsOf, type ApplicationId, type SourceName } from "../core/names.ts";
+import type { CommandReport, PlannedApplication, SyncReport } from "../core/report.ts";
+import type { ApplicationRecord, DeploymentRecord } from "../ports.ts";
+
+/** What the commands can't get from the ports. */
+export interface Surroundings {
+  readonly loop: Loop;
+  readonly version: string;
+  readonly hostName: string;
+}
+
+export function commands(context: Context, { loop, version, hostName }: Surroundings): Commands {
+  const { store, clock, journal, podman } = context;
+  const sourcesOf = (target: string | undefined): readonly SourceName[] =>
+    target === undefined ? context.config.sources.map((source) => source.name) : [sourceOf(target, context)];
+
+  return {
+    async status(signal) {
+      const live = await lookAtAll(context, signal);
+      return statusReport(store, { version, host: hostName, now: clock.now() }, live);
+    },
+
+    plan: (target, signal) =>
+      loop.ask(async (running) => {
+        signal.throwIfAborted();
+        const applications: PlannedApplication[] = [];
+        for (const name of sourcesOf(target)) applications.push(...(await planSource(name, context, running)));
+        const only = target === undefined || isSource(target, context) ? undefined : partsOf(applicationOf(target, context).id).application;
+        return { applications: applications.filter((one) => only === undefined || one.name === only) };
+      }),
+
+    async sync(target, wait, signal) {
+      const names = sourcesOf(target);
+      const work = loop.ask(async (running) => {
+        for (const name of names) await loop.passNow(name, { drift: true, asked: true, retry: undefined }, running);
+      });
+      if (wait) await untilAborted(work, signal);
+      else work.catch(() => undefined);
+      return syncReport(names, wait, context);
+    },
+
+    history({ target, limit, id }) {
+      if (id !== undefined) return [store.deployment(id)].flatMap((one) => (one === undefined ? [] : [historyEntry(one)]));
+      if (target === undefined) return store.deployments({ limit }).map(historyEntry);
+      return store.deployments({ application: known(target, context), limit }).map(historyEntry);
+    },
+
+    rollback(target, to) {
+      const record = applicationOf(target, context);
+      return loop.ask((running) => rollBack(record.id, to, context, running));
+    },
+
+    async retry(target, signal) {
+      const { id } = applicationOf(target, context);
+      if (store.quarantined(id).length === 0) return { done: true, message: `${id} has nothing in quarantine` };
+      store.release(id);
+      journal.tell({ type: "command", command: "retry", target: id, message: "quarantine lifted" });
+      const work = loop.ask((running) => loop.passNow(partsOf(id).source, { drift: false, asked: false, retry: id }, running));
+      await untilAborted(work, signal);
+      const after = store.application(id);
+      return {
+        done: after?.outcome === "deployed",
+        message: `${id} ${after?.outcome ?? "is gone"}${after?.message === undefined ? "" : `: ${after.message}`}`,
+      };
+    },
+
+    suspend(target, forMs) {
+      const until = forMs === undefined ? undefined : new Date(clock.now().getTime() + forMs);
+      const records = recordsOf(target, context);
+      for (const record of records) store.saveApplication({ ...record, suspended: { until } });
+      const message = `suspended ${until === undefined ? "until it is resumed" : `until ${until.toISOString()}`}`;
+      return told("suspend", target, records, message, context);
+    },
+
+    resume(target) {
+      const records = recordsOf(target, context);
+      for (const record of records) store.saveApplication({ ...record, suspended: undefined, held: undefined });
+      for (const source of new Set(records.map(({ id }) => partsOf(id).source)))
+        loop.ask((running) => loop.passNow(source, { drift: true, asked: true, retry: undefined }, running)).catch(() => undefined);
+      return told("resume", target, records, "resumed", context);
+    },
+
+    events: (filter) => store.events(filter).map(eventEntry),
+
+    async version(signal) {
+      const found = await podman.version(signal).catch(() => null);
+      return { version, node: process.versions.node, podman: found };
+    },
+
+    alive() {
+      store.check();
+      return loop.alive();
+    },
+
+    ready: () => loop.ready(),
+  };
+}
+
+async function planSource(name: SourceName, context: Context, signal: AbortSignal): Promise<readonly PlannedApplication[]> {
+  const source = context.config.sources.find((one) => one.name === name);
+  if (source === undefined) throw new UnknownTarget(`source ${name} is no longer in pgo.toml`);
+  const head = await context.git.head(source, signal);
+  if (!head.ok) throw new Error(`plan ${name}: ${head.trouble.reason}`);
+  const fetched = await context.git.fetch(source, head.value, context.store.source(name)?.revision, signal);
+  if (!fetched.ok) throw new Error(`plan ${name}: ${fetched.trouble.reason}`);
+  const empty = emptiness(source, fetched.value, context);
+  if (empty !== undefined) throw new Error(`plan ${name}: ${empty}`);
+  const { candidates } = await candidatesOf(source, fetched.value, context, signal);
+  const found: PlannedApplication[] = [];
+  for (const [application, candidate] of candidates) {
+    const decision = decisionOf({ application, candidate }, context);
+    found.push(await planned(application, decision, context, signal));
+  }
+  return found;
+}
+
+/** Goes to an earlier good bundle, through the one rollout; what Git wants now is passed over until it changes. */
+async function rollBack(id: ApplicationId, to: number | undefined, context: Context, signal: AbortSignal): Promise<CommandReport> {
+  const { store, journal, bundles } = context;
+  const record = store.application(id);
+  const aim = record === undefined ? undefined : aimOf(record, to, context);
+  if (record === undefined || aim === undefined || aim.goal === "absent")
+    return {
+      done: false,
+      message:
+        to === undefined
+          ? `${id} has no earlier good version: see ctl history ${id}`
+          : `deployment ${to} is not a good version of ${id}: see ctl history ${id}`,
+    };
+  if (store.bundle(aim.goal) === undefined)
+    return { done: false, message: `the files of deployment ${aim.id} are no longer kept ([state] keep_good)` };
+  journal.tell({ type: "command", command: "rollback", target: id, message: `to deployment ${aim.id}` });
+  const commit = lastCommit(record, aim.revision, context);
+  const rolled = await rollOut(
+    { application: id, bundle: bundles.get(aim.goal), stored: undefined, cause: "rollback", commit },
+    context,
+    signal,
+  );
+  switch (rolled.kind) {
+    case "in-sync":
+      return { done: true, message: `${id} runs that version already` };
+    case "held":
+      return { done: false, message: rolled.why };
+    case "conflicts":
+      return { done: false, message: rolled.problems[0]?.message ?? "" };
+    case "settled":
+      return { done: rolled.settled.outcome === "deployed", message: `${id} ${rolled.settled.outcome}: ${rolled.settled.description}` };
+  }
+}
+
+function aimOf(record: ApplicationRecord, to: number | undefined, { store }: Context): DeploymentRecord | undefined {
+  const good = (one: DeploymentRecord | undefined) =>
+    one?.application === record.id && (one.outcome === "deployed" || one.outcome === "repaired") && one.goal !== "absent";
+  if (to !== undefined) {
+    const one = store.deployment(to);
+    return good(one) ? one : undefined;
+  }
+  return store.deployments({ application: record.id, limit: 1000 }).find((one) => good(one) && one.goal !== record.lastGood);
+}
+
+function syncReport(names: readonly SourceName[], waited: boolean, { store }: Context): SyncReport {
+  return {
+    waited,
+    sources: store
+      .sources()
+      .filter(({ name }) => names.includes(name))
+      .map(sourceStatus),
+    applications: store
+      .applications()
+      .filter(({ id }) => names.includes(partsOf(id).source))
+      .map(({ id, outcome, message }) => ({
+        name: partsOf(id).application,
+        source: partsOf(id).source,
+        outcome,
+        message: message ?? null,
+      })),
+  };
+}
+
+function told(
+  command: string,
+  target: string,
+  records: readonly ApplicationRecord[],
+  message: string,
+  { journal }: Context,
+): CommandReport {
+  journal.tell({ type: "command", command, target, message });
+  return { done: true, message: `${records.map(({ id }) => id).join(", ")} ${message}` };
+}
+
+/** The caller going away ends its waiting, not the work. */
+async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  work.catch(() => undefined);
+  await new Promise<void>((resolve, reject) => {
+    const gone = () => {
+      reject(signal.reason instanceof Error ? signal.reason : new Error("the caller is gone"));
+    };
+    signal.addEventListener("abort", gone, { once: true });
+    work.then(resolve, reject).finally(() => {
+      signal.removeEventListener("abort", gone);
+    });
+  });
+}
+
+function isSource(target: string, { config }: Context): boolean {
+  return config.sources.some((source) => source.name === target);
+}
+
+function sourceOf(target: string, context: Context): SourceName {
+  return context.config.sources.find((source) => source.name === target)?.name ?? partsOf(applicationOf(target, context).id).source;
+}
+
+/** An application alone, or all of a source; an application's name comes before a source's. */
+function recordsOf(target: string, context: Context): readonly ApplicationRecord[] {
+  const { store } = context;
+  if (isSource(target, context) && !store.applications().some(({ id }) => partsOf(id).application === target))
+    return store.applications().filter(({ id }) => partsOf(id).source === target);
+  return [applicationOf(target, context)];
+}
+
+function applicationOf(target: string, { store }: Context): ApplicationRecord {
+  const records = store.applications();
+  const found = records.filter(({ id }) => id === target || partsOf(id).application === target);
+  const [only] = found;
+  if (only !== undefined && found.length === 1) return only;
+  const names = (found.length > 1 ? found : records).map(({ id }) => (found.length > 1 ? id : partsOf(id).application));
+  throw new UnknownTarget(
+    found.length > 1
+      ? `several applications are called "${target}": ${names.join(", ")}`
+      : `no application is called "${target}": there ${names.length === 0 ? "are none" : `are ${names.join(", ")}`}`,
+  );
+}
+
+/** History outlives its application. */
+function known(target: string, context: Context): ApplicationId {
+  try {
+    return applicationOf(target, context).id;
+  } catch (error) {
+    const past = context.store
+      .deployments({ limit: 1000 })
+      .find(({ application }) => application === target || partsOf(application).application === target);
+    if (past === undefined) throw error;
+    return past.application;
+  }
+}

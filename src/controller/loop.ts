@@ -1,0 +1,148 @@
+/** The loop: one thing at a time, each source in its time, what a person asks for before what is due. */
+
+import type { Source } from "../core/config.ts";
+import { backoff, jittered } from "../core/decide.ts";
+import type { SourceName } from "../core/names.ts";
+import { reasonOf } from "../core/result.ts";
+import type { Context } from "./context.ts";
+import { linked } from "./linked.ts";
+import { failed, finishInterrupted, pass, type Occasion } from "./pass.ts";
+
+interface Schedule {
+  readonly source: Source;
+  /** In the clock's monotonic milliseconds. */
+  next: number;
+  nextDrift: number;
+}
+
+/** A single pass or command that lasts longer than this is taken for hanging: every wait in it has a deadline far below. */
+const longestWork = 3_600_000;
+const overdue = 120_000;
+
+/**
+ * Invariants: at most one pass or command runs at any time; a command starts as soon as the running one is over; every source is
+ * polled at its interval, or later by its backoff; `run` ends only when its signal is aborted.
+ */
+export class Loop {
+  readonly #context: Context;
+  readonly #schedules: readonly Schedule[];
+  readonly #queue: ((signal: AbortSignal) => Promise<void>)[] = [];
+  #wake = new AbortController();
+  #busySince: number | undefined;
+  #firstPasses: Set<SourceName>;
+
+  constructor(context: Context) {
+    this.#context = context;
+    const now = context.clock.monotonic();
+    this.#schedules = context.config.sources.map((source) => ({ source, next: now, nextDrift: now }));
+    this.#firstPasses = new Set(context.config.sources.map((source) => source.name));
+  }
+
+  /** Rejects only with the signal's reason. */
+  async run(signal: AbortSignal): Promise<never> {
+    await this.#work(() => finishInterrupted(this.#context, signal), signal);
+    for (;;) {
+      signal.throwIfAborted();
+      const command = this.#queue.shift();
+      if (command !== undefined) {
+        await this.#work(() => command(signal), signal);
+        continue;
+      }
+      const due = this.#nextDue();
+      const wait = due === undefined ? longestWork : due.next - this.#context.clock.monotonic();
+      if (due !== undefined && wait <= 0) await this.#poll(due, signal);
+      else await this.#idle(wait, signal);
+    }
+  }
+
+  /** Runs `work` when nothing else runs; resolves or rejects as it does. */
+  ask<Value>(work: (signal: AbortSignal) => Promise<Value>): Promise<Value> {
+    return new Promise<Value>((resolve, reject) => {
+      this.#queue.push(async (signal) => {
+        try {
+          resolve(await work(signal));
+        } catch (error) {
+          reject(error instanceof Error ? error : new Error(reasonOf(error)));
+          signal.throwIfAborted();
+        }
+      });
+      this.#wake.abort();
+    });
+  }
+
+  /** A pass over a source for an occasion of its own, with the schedule starting anew. For use inside `ask`. */
+  async passNow(name: SourceName, occasion: Occasion, signal: AbortSignal): Promise<void> {
+    const schedule = this.#schedules.find((one) => one.source.name === name);
+    if (schedule !== undefined) await this.#pass(schedule, occasion, signal);
+  }
+
+  /** Undefined while the loop is alive, else why it is not thought to be. */
+  alive(): string | undefined {
+    const now = this.#context.clock.monotonic();
+    if (this.#busySince !== undefined)
+      return now - this.#busySince > longestWork
+        ? `the present pass has been running for ${Math.round((now - this.#busySince) / 60_000)} min`
+        : undefined;
+    const due = this.#nextDue();
+    return due !== undefined && now - due.next > overdue
+      ? `a poll of ${due.source.name} is overdue by ${Math.round((now - due.next) / 1000)} s`
+      : undefined;
+  }
+
+  /** Every source has been polled once. */
+  ready(): boolean {
+    return this.#firstPasses.size === 0;
+  }
+
+  #nextDue(): Schedule | undefined {
+    return this.#schedules.toSorted((a, b) => a.next - b.next)[0];
+  }
+
+  #poll(schedule: Schedule, signal: AbortSignal): Promise<void> {
+    const drift = this.#context.clock.monotonic() >= schedule.nextDrift;
+    return this.#work(() => this.#pass(schedule, { drift, asked: false, retry: undefined }, signal), signal);
+  }
+
+  async #pass(schedule: Schedule, occasion: Occasion, signal: AbortSignal): Promise<void> {
+    const { clock, config, store } = this.#context;
+    const { source } = schedule;
+    try {
+      await pass(source, occasion, this.#context, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      failed(source, { reason: reasonOf(error), transient: true }, this.#context);
+    }
+    this.#firstPasses.delete(source.name);
+    const failures = store.source(source.name)?.failures ?? 0;
+    const wait = failures > 0 ? backoff(failures, source.interval, clock.chance()) : jittered(source.interval, clock.chance());
+    const now = clock.monotonic();
+    schedule.next = now + wait;
+    if (occasion.drift || occasion.asked) schedule.nextDrift = now + jittered(config.quadlet.driftInterval, clock.chance());
+    schedule.next = Math.min(schedule.next, failures > 0 ? schedule.nextDrift : Infinity);
+  }
+
+  async #work(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    this.#busySince = this.#context.clock.monotonic();
+    try {
+      await work();
+    } catch (error) {
+      // A command's own error has gone to who asked; what is left is a surprise that must not end the loop.
+      signal.throwIfAborted();
+      this.#context.journal.tell({ type: "warning", subject: "loop", message: reasonOf(error) });
+    } finally {
+      this.#busySince = undefined;
+    }
+  }
+
+  async #idle(ms: number, signal: AbortSignal): Promise<void> {
+    if (this.#queue.length > 0) return;
+    try {
+      await linked(signal, (wake) => {
+        this.#wake = wake;
+        return this.#context.clock.sleep(Math.min(ms, longestWork), wake.signal);
+      });
+    } catch {
+      signal.throwIfAborted();
+    }
+  }
+}

@@ -1,0 +1,60 @@
+/** One application as the host shows it now: files, services, and what they were started from. */
+
+import type { Bundle, Unit } from "../core/bundle.ts";
+import { partsOf, type ApplicationId, type RelativePath, type ServiceName } from "../core/names.ts";
+import { observedService, remembered, unitOnDisk, type Readings, type StartRecord } from "../core/observe.ts";
+import type { Goal, Observed } from "../core/plan.ts";
+import type { ServiceState } from "../ports.ts";
+import type { Context } from "./context.ts";
+
+export interface Observation {
+  readonly observed: Observed;
+  readonly services: ReadonlyMap<ServiceName, ServiceState>;
+  /** What to save of each service before the first file changes. */
+  readonly remembered: ReadonlyMap<ServiceName, StartRecord>;
+}
+
+export async function observe(goal: Goal, context: Context, signal: AbortSignal): Promise<Observation> {
+  const { host, store } = context;
+  const { application } = goal;
+  const known = knownBundles(application, context);
+  const bundles = goal.bundle === undefined ? known : [goal.bundle, ...known];
+  const units = new Map<ServiceName, Unit>(bundles.flatMap((bundle) => bundle.units).map((unit) => [unit.service, unit]));
+  const [files, services] = await Promise.all([host.placed(application, signal), host.services([...units.keys()], signal)]);
+  const records = store.started(application);
+  const readings = [...services].map(([service, state]): [ServiceName, Readings] => [
+    service,
+    {
+      service: state,
+      record: records.get(service),
+      onDisk: unitOnDisk(service, bundles, files),
+      directory: directoryOf(application, context),
+    },
+  ]);
+  return {
+    observed: {
+      files,
+      inventory: new Set<RelativePath>(store.inventory(application).keys()),
+      known: known.flatMap((bundle) => bundle.units),
+      services: new Map(readings.map(([service, reading]) => [service, observedService(reading)])),
+      reloadPending: store.reloadPending(),
+    },
+    services,
+    remembered: new Map(readings.map(([service, reading]) => [service, remembered(reading)])),
+  };
+}
+
+/** Where an application's files lie, as systemd names them. */
+export function directoryOf(application: ApplicationId, { config }: Context): string {
+  const { source, application: name } = partsOf(application);
+  return `${config.quadlet.directory}/${source}/${name}`;
+}
+
+/** Bundles whose units may be on the host: the last good, and both ends of a rollout that is under way or was interrupted. */
+function knownBundles(application: ApplicationId, { store, bundles }: Context): readonly Bundle[] {
+  const digests = new Set([
+    store.application(application)?.lastGood,
+    ...store.rollouts().flatMap((rollout) => (rollout.application === application ? [rollout.goal, rollout.fallback] : [])),
+  ]);
+  return [...digests].flatMap((digest) => (digest === undefined || digest === "absent" ? [] : [bundles.get(digest)]));
+}

@@ -1,0 +1,278 @@
+/** One rollout, from the saved intention to its end: applied and verified, or undone and verified. The only way to change the host. */
+
+import type { Bundle, Problem } from "../core/bundle.ts";
+import type { ApplicationId, Digest, RelativePath, Revision } from "../core/names.ts";
+import { plan, targetOf, type Goal, type Plan } from "../core/plan.ts";
+import {
+  applied,
+  applying,
+  resumed,
+  reverted,
+  reverting,
+  stuck,
+  verified,
+  type Applying,
+  type Cause,
+  type Reverting,
+  type Rollout,
+  type Settled,
+  type Target,
+  type Verifying,
+} from "../core/rollout.ts";
+import type { Verdict } from "../core/verdict.ts";
+import type { ApplicationRecord, ContainerRow, StoredBundle } from "../ports.ts";
+import { apply, pullImages } from "./apply.ts";
+import type { Context } from "./context.ts";
+import { observe, type Observation } from "./observe.ts";
+import { verify, worst, type Verification } from "./verify.ts";
+
+/** What a rollout is for. */
+export interface Order {
+  readonly application: ApplicationId;
+  /** Undefined: the application is to be taken away. */
+  readonly bundle: Bundle | undefined;
+  /** What Git had, to be saved with it; undefined when the database holds it already. */
+  readonly stored: StoredBundle | undefined;
+  readonly cause: Cause;
+  /** Judges the plan before anything is touched: the reason against it, if any. */
+  readonly permit?: (made: Plan) => string | undefined;
+  readonly commit: { readonly revision: Revision; readonly ref: string; readonly author: string; readonly subject: string };
+}
+
+export type Rolled =
+  /** The host shows the goal already, and the goal is the last good. */
+  | { readonly kind: "in-sync" }
+  /** Not begun: the host is untouched. */
+  | { readonly kind: "held"; readonly why: string }
+  | { readonly kind: "conflicts"; readonly problems: readonly Problem[] }
+  | { readonly kind: "settled"; readonly settled: Settled };
+
+/** Plans, prepares and carries out. */
+export async function rollOut(order: Order, context: Context, signal: AbortSignal): Promise<Rolled> {
+  const { store } = context;
+  const goal: Goal = { application: order.application, bundle: order.bundle };
+  const observation = await observe(goal, context, signal);
+  const made = plan(goal, observation.observed);
+  if (made.conflicts.length > 0) return { kind: "conflicts", problems: made.conflicts };
+  const fallback: Target = store.application(order.application)?.lastGood ?? "absent";
+  const target: Target = order.bundle?.digest ?? "absent";
+  if (made.steps.length === 0 && target === fallback) return { kind: "in-sync" };
+  const against = order.permit?.(made);
+  if (against !== undefined) return { kind: "held", why: against };
+  const pulled = await pullImages(made, context, signal);
+  if (!pulled.ok) return { kind: "held", why: pulled.trouble };
+
+  const startedAt = context.clock.now();
+  const intention = store.atomically(() => {
+    if (order.stored !== undefined) store.saveBundle(order.stored);
+    const { application, cause } = order;
+    const reasons = made.steps.map((step) => `${step.kind} ${targetOf(step)}: ${step.because}`);
+    const deployment = store.beginDeployment({ application, ...order.commit, cause, goal: target, startedAt, reasons });
+    const attempt = { deployment, application, revision: order.commit.revision, cause, goal: target, fallback, startedAt, recoveries: 0 };
+    const begun = applying(attempt);
+    store.saveRollout(begun);
+    saveIntention(made, goal, observation, context);
+    return begun;
+  });
+  return { kind: "settled", settled: await goOn(intention, made, context, signal) };
+}
+
+/** Goes on with a rollout that an earlier run of pgo left unfinished. */
+export async function resume(rollout: Rollout, context: Context, signal: AbortSignal): Promise<Settled> {
+  const again = resumed(rollout);
+  context.store.saveRollout(again);
+  return goOn(again, undefined, context, signal);
+}
+
+/** Drives the phases to the end; each is saved before it begins. */
+async function goOn(first: Applying | Reverting, ready: Plan | undefined, context: Context, signal: AbortSignal): Promise<Settled> {
+  let rollout: Rollout = first;
+  let prepared = ready;
+  for (;;) {
+    const next: Rollout | Settled = await advance(rollout, prepared, context, signal);
+    prepared = undefined;
+    if (next.phase === "settled") return next;
+    context.store.saveRollout(next);
+    rollout = next;
+  }
+}
+
+function advance(rollout: Rollout, prepared: Plan | undefined, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {
+  switch (rollout.phase) {
+    case "applying":
+      return applyGoal(rollout, prepared, context, signal);
+    case "verifying":
+      return verifyGoal(rollout, context, signal);
+    case "reverting":
+      return goBack(rollout, context, signal);
+  }
+}
+
+async function applyGoal(rollout: Applying, prepared: Plan | undefined, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {
+  const done = await applyTarget(rollout, rollout.goal, { prepared }, context, signal);
+  const now = context.clock.now();
+  if (done === undefined) return applied(rollout, now);
+  return giveUp(rollout, done, context);
+}
+
+async function verifyGoal(rollout: Verifying, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {
+  const verification = await verifyTarget(rollout.goal, rollout.since, context, signal);
+  if (verification.trouble !== undefined) return giveUp(rollout, verification.trouble, context, verification);
+  const now = context.clock.now();
+  const took = `${Math.round((now.getTime() - rollout.startedAt.getTime()) / 100) / 10} s`;
+  const said = rollout.goal === "absent" ? "removed" : `${describeHealth(verification.verdicts)} after ${took}`;
+  return settle(verified(rollout, now, said), verification, context);
+}
+
+async function goBack(rollout: Reverting, context: Context, signal: AbortSignal): Promise<Settled> {
+  const failed = await applyTarget(rollout, rollout.fallback, { prepared: undefined }, context, signal);
+  const verification = failed === undefined ? await verifyTarget(rollout.fallback, context.clock.now(), context, signal) : undefined;
+  const trouble = failed ?? verification?.trouble;
+  const now = context.clock.now();
+  if (trouble !== undefined) {
+    const said = `${rollout.because}; going back failed too: ${trouble}: look at ctl show ${rollout.deployment}, mend the host or push a fix`;
+    return settle(stuck(rollout, now, said), verification, context);
+  }
+  const said =
+    rollout.fallback === "absent"
+      ? `${rollout.because}; there was nothing to go back to, so it was taken away again: see ctl show ${rollout.deployment}`
+      : `${rollout.because}; back on the last good version: see ctl show ${rollout.deployment}`;
+  return settle(reverted(rollout, now, said), verification, context);
+}
+
+/** The last good can't be undone: when drift repair fails there is no other version to go to. */
+function giveUp(rollout: Applying | Verifying, because: string, context: Context, verification?: Verification): Reverting | Settled {
+  if (rollout.goal !== rollout.fallback) return reverting(rollout, because);
+  return settle(stuck(rollout, context.clock.now(), `${because}: see ctl show ${rollout.deployment}`), verification, context);
+}
+
+/** Plans to a target from what the host shows now and carries it out; answers the trouble, if any. */
+async function applyTarget(
+  rollout: Rollout,
+  target: Target,
+  { prepared }: { readonly prepared: Plan | undefined },
+  context: Context,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const goal: Goal = { application: rollout.application, bundle: bundleOf(target, context) };
+  const made = prepared ?? (await replan(goal, context, signal));
+  if (made.conflicts[0] !== undefined) return `${made.conflicts[0].file}: ${made.conflicts[0].message}`;
+  const result = await apply(made, rollout.deployment, context, signal);
+  return result.ok ? undefined : result.trouble;
+}
+
+async function replan(goal: Goal, context: Context, signal: AbortSignal): Promise<Plan> {
+  const observation = await observe(goal, context, signal);
+  const made = plan(goal, observation.observed);
+  // What going back needs has been there; where it is gone and can't be had, its start will fail and say so.
+  await pullImages(made, context, signal);
+  context.store.atomically(() => {
+    saveIntention(made, goal, observation, context);
+  });
+  return made;
+}
+
+/** Before the first step: the inventory widened, what services run remembered, and that systemd will have to read again. */
+function saveIntention(made: Plan, goal: Goal, { remembered }: Observation, { store }: Context): void {
+  if (made.steps.length === 0) return;
+  const widened = new Map(store.inventory(goal.application));
+  for (const file of goal.bundle?.files ?? []) widened.set(file.path, file.digest);
+  store.saveInventory(goal.application, widened);
+  for (const [service, record] of remembered) store.saveStarted(goal.application, service, record);
+  if (made.steps.some((step) => step.kind === "reload")) store.setReloadPending(true);
+}
+
+async function verifyTarget(target: Target, since: Date, context: Context, signal: AbortSignal): Promise<Verification> {
+  const bundle = bundleOf(target, context);
+  return bundle === undefined ? { verdicts: [], containers: new Map(), trouble: undefined } : verify(bundle, since, context, signal);
+}
+
+function bundleOf(target: Target, { bundles }: Context): Bundle | undefined {
+  return target === "absent" ? undefined : bundles.get(target);
+}
+
+/** The end, in one transaction: history, what is live now, quarantine, inventory. Then it is told. */
+function settle(settled: Settled, verification: Verification | undefined, context: Context): Settled {
+  const { store, journal } = context;
+  const live = settled.outcome === "deployed" || settled.outcome === "repaired" ? settled.goal : settled.fallback;
+  const clean = settled.outcome !== "failed" || settled.fallback === "absent";
+  store.atomically(() => {
+    store.finishDeployment(settled);
+    store.endRollout(settled.application);
+    if (settled.outcome === "rolled-back" || (settled.outcome === "failed" && settled.goal !== settled.fallback))
+      if (settled.goal !== "absent")
+        store.quarantine({
+          application: settled.application,
+          digest: settled.goal,
+          reason: settled.description,
+          since: settled.finishedAt,
+        });
+    if (live === "absent" && settled.outcome === "deployed") {
+      store.forgetApplication(settled.application);
+      return;
+    }
+    const bundle = bundleOf(live, context);
+    if (clean)
+      store.saveInventory(settled.application, new Map<RelativePath, Digest>(bundle?.files.map((file) => [file.path, file.digest])));
+    store.saveApplication(recordOf(settled, live, verification, context));
+    store.saveHealth(settled.application, verification?.verdicts ?? [], settled.finishedAt);
+    if (bundle !== undefined) store.saveContainers(settled.deployment, containersOf(bundle, verification));
+  });
+  journal.tell({
+    type: "outcome",
+    application: settled.application,
+    outcome: settled.outcome,
+    revision: settled.revision,
+    deployment: settled.deployment,
+    message: settled.description,
+    ms: settled.finishedAt.getTime() - settled.startedAt.getTime(),
+  });
+  for (const { service, health } of verification?.verdicts ?? [])
+    journal.tell({ type: "health", application: settled.application, service, health });
+  return settled;
+}
+
+function recordOf(settled: Settled, live: Target, verification: Verification | undefined, { store }: Context): ApplicationRecord {
+  const before = store.application(settled.application);
+  const good = settled.outcome === "deployed" || settled.outcome === "repaired";
+  return {
+    id: settled.application,
+    revision: good ? settled.revision : before?.revision,
+    lastGood: live === "absent" ? undefined : live,
+    desired: before?.desired,
+    outcome: settled.outcome,
+    since: settled.finishedAt,
+    message: settled.description,
+    health: verification === undefined ? "unknown" : worst(verification.verdicts.map((verdict) => verdict.health)),
+    held: undefined,
+    suspended: before?.suspended,
+    pinnedAgainst:
+      settled.cause === "rollback" && good
+        ? before?.desired?.digest
+        : settled.cause === "commit" && good
+          ? undefined
+          : before?.pinnedAgainst,
+  };
+}
+
+function containersOf(bundle: Bundle, verification: Verification | undefined): readonly ContainerRow[] {
+  const verdicts = new Map(verification?.verdicts.map((verdict) => [verdict.service, verdict.health]));
+  return bundle.units
+    .filter((unit) => unit.kind === "container")
+    .map((unit) => {
+      const container = verification?.containers.get(unit.service);
+      const health = verdicts.get(unit.service) ?? "unknown";
+      return {
+        service: unit.service,
+        quadlet: unit.name,
+        imageId: container?.imageId ?? "",
+        status: container?.state ?? "unknown",
+        health,
+      };
+    });
+}
+
+function describeHealth(verdicts: readonly Verdict[]): string {
+  const by = [...new Set(verdicts.map((verdict) => verdict.checkedBy))].join(", ");
+  return verdicts.length === 0 ? "nothing to check" : `healthy by ${by}`;
+}

@@ -1,0 +1,141 @@
+/** What is going on, as reports: from what is saved, and for the units a look at the host when it answers quickly. */
+
+import type { Bundle } from "../core/bundle.ts";
+import type { UnitHealth } from "../core/health.ts";
+import { partsOf, type ApplicationId, type ServiceName } from "../core/names.ts";
+import type { ApplicationStatus, EventEntry, HistoryEntry, SourceStatus, StatusReport, UnitStatus } from "../core/report.ts";
+import type { Verdict } from "../core/verdict.ts";
+import type { ApplicationRecord, DeploymentRecord, EventRow, ServiceState, SourceRecord, Store } from "../ports.ts";
+import { isSuspended } from "./act.ts";
+import { Bundles, type Context } from "./context.ts";
+import { linked } from "./linked.ts";
+import { lookOnce, worst } from "./verify.ts";
+
+/** How long status waits for systemd, Podman and probes before it tells what it knew last. */
+const patience = 1500;
+
+/** A live look at what an application runs. */
+export interface LiveUnits {
+  readonly verdicts: ReadonlyMap<ServiceName, UnitHealth>;
+  readonly services: ReadonlyMap<ServiceName, ServiceState>;
+}
+
+export interface About {
+  readonly version: string;
+  readonly host: string;
+  readonly now: Date;
+}
+
+/** Looks at all applications at once; one that can't be looked at in time is left out. */
+export async function lookAtAll(context: Context, signal: AbortSignal): Promise<ReadonlyMap<ApplicationId, LiveUnits>> {
+  const live = new Map<ApplicationId, LiveUnits>();
+  await linked(signal, async ({ signal: inner }) => {
+    const late = context.clock.sleep(patience, inner).catch(() => undefined);
+    const looks = context.store.applications().map(async (record) => {
+      if (record.lastGood === undefined) return;
+      const bundle = context.bundles.get(record.lastGood);
+      const names = bundle.units.map((unit) => unit.service);
+      const [verdicts, services] = await Promise.all([lookOnce(bundle, record.since, context, inner), context.host.services(names, inner)]);
+      live.set(record.id, { verdicts: new Map(verdicts.map((one: Verdict) => [one.service, one])), services });
+    });
+    await Promise.race([Promise.allSettled(looks), late]);
+  });
+  return live;
+}
+
+/** Works without a daemon too: then with no live units. */
+export function statusReport(store: Store, about: About, live: ReadonlyMap<ApplicationId, LiveUnits>): StatusReport {
+  const bundles = new Bundles(store);
+  const sources = store.sources().map(sourceStatus);
+  const applications = store
+    .applications()
+    .map((record) => applicationStatus(record, { store, bundles, now: about.now, live: live.get(record.id) }));
+  const healthy =
+    sources.every((source) => source.state === "ok") &&
+    applications.every(
+      (one) => one.health === "healthy" && one.quarantined === null && one.outcome !== "failed" && one.outcome !== "rejected",
+    );
+  return { schema: 1, version: about.version, host: about.host, healthy, sources, applications };
+}
+
+export function sourceStatus(record: SourceRecord): SourceStatus {
+  return {
+    name: record.name,
+    revision: record.revision ?? null,
+    checkedAt: record.checkedAt?.toISOString() ?? null,
+    state: record.state,
+    message: record.message ?? null,
+  };
+}
+
+interface Around {
+  readonly store: Store;
+  readonly bundles: Bundles;
+  readonly now: Date;
+  readonly live: LiveUnits | undefined;
+}
+
+function applicationStatus(record: ApplicationRecord, { store, bundles, now, live }: Around): ApplicationStatus {
+  const { source, application } = partsOf(record.id);
+  const bundle = record.lastGood === undefined ? undefined : bundles.get(record.lastGood);
+  const saved = new Map(store.health(record.id).map((one) => [one.service, one]));
+  const units = bundle === undefined ? [] : unitStatuses(bundle, saved, live);
+  const quarantine = store.quarantined(record.id).find(({ digest }) => digest === record.desired?.digest);
+  const rollout = store.rollouts().find((one) => one.application === record.id);
+  return {
+    name: application,
+    source,
+    revision: record.revision ?? null,
+    outcome: record.outcome,
+    since: record.since.toISOString(),
+    health: units.length === 0 ? record.health : worst(units.map((unit) => unit.health)),
+    phase: rollout?.phase ?? null,
+    message: record.message ?? null,
+    held:
+      record.outcome === "held" && record.held !== undefined
+        ? { why: record.held.why, until: record.held.until?.toISOString() ?? null }
+        : null,
+    quarantined:
+      quarantine === undefined ? null : { digest: quarantine.digest, reason: quarantine.reason, since: quarantine.since.toISOString() },
+    suspended: isSuspended(record, now) ? { until: record.suspended?.until?.toISOString() ?? null } : null,
+    pinned: record.pinnedAgainst !== undefined,
+    units,
+  };
+}
+
+function unitStatuses(bundle: Bundle, saved: ReadonlyMap<ServiceName, UnitHealth>, live: LiveUnits | undefined): readonly UnitStatus[] {
+  return bundle.units.map((unit) => {
+    const known = live?.verdicts.get(unit.service) ?? saved.get(unit.service);
+    return {
+      unit: unit.name,
+      service: unit.service,
+      active: live?.services.get(unit.service)?.active ?? "unknown",
+      health: known?.health ?? "unknown",
+      checkedBy: known?.checkedBy ?? "process",
+      message: known?.message ?? null,
+    };
+  });
+}
+
+export function historyEntry(record: DeploymentRecord): HistoryEntry {
+  const { source, application } = partsOf(record.application);
+  return {
+    id: record.id,
+    source,
+    application,
+    revision: record.revision,
+    author: record.author,
+    subject: record.subject,
+    cause: record.cause,
+    startedAt: record.startedAt.toISOString(),
+    finishedAt: record.finishedAt?.toISOString() ?? null,
+    outcome: record.outcome ?? null,
+    description: record.description,
+    reasons: record.reasons,
+    steps: record.steps,
+  };
+}
+
+export function eventEntry(row: EventRow): EventEntry {
+  return { id: row.id, deployment: row.deployment ?? null, time: row.at.toISOString(), type: row.type, message: row.message };
+}

@@ -1,0 +1,132 @@
+/** Looks at an application's units until all are healthy, or one can't become so any more. */
+
+import type { Bundle, Unit } from "../core/bundle.ts";
+import { checkOf } from "../core/checks.ts";
+import type { Check, Health, Sample } from "../core/health.ts";
+import { partsOf, type ServiceName } from "../core/names.ts";
+import { reasonOf } from "../core/result.ts";
+import { follow, isUp, newTrack, verdict, type Look, type Track, type Verdict } from "../core/verdict.ts";
+import type { ContainerState, ServiceState } from "../ports.ts";
+import type { Context } from "./context.ts";
+
+export interface Verification {
+  readonly verdicts: readonly Verdict[];
+  /** As last seen. */
+  readonly containers: ReadonlyMap<ServiceName, ContainerState>;
+  /** The first unit that is unhealthy, in words; undefined when all are healthy. */
+  readonly trouble: string | undefined;
+}
+
+/** The first wait between two looks; it doubles up to the unit's interval, so that what is quickly up is quickly seen. */
+const firstWait = 100;
+
+/** Ends with the last unit's success or the first one's final failure; every deadline is bounded, so it ends. */
+export async function verify(bundle: Bundle, since: Date, context: Context, signal: AbortSignal): Promise<Verification> {
+  const watched = watch(bundle, since, context);
+  let containers: ReadonlyMap<ServiceName, ContainerState> = new Map();
+  for (let wait = firstWait; ; wait *= 2) {
+    try {
+      containers = await lookAt(watched, context, signal);
+    } catch (error) {
+      // systemd or Podman that can't be asked says nothing about the units; their deadlines go on.
+      signal.throwIfAborted();
+      for (const one of watched) one.track = { ...one.track, message: reasonOf(error) };
+    }
+    const verdicts = judgeAll(watched, context.clock.now());
+    const bad = verdicts.find((one) => one.final && one.health === "unhealthy");
+    if (bad !== undefined) return { verdicts, containers, trouble: `${bad.service} ${bad.message ?? "is unhealthy"}` };
+    if (verdicts.every((one) => one.health === "healthy")) return { verdicts, containers, trouble: undefined };
+    await context.clock.sleep(Math.min(wait, ...watched.map((one) => nextLook(one, context.clock.now()))), signal);
+  }
+}
+
+/** One look at each unit, for status and for drift checks: nothing is waited for. */
+export async function lookOnce(bundle: Bundle, since: Date, context: Context, signal: AbortSignal): Promise<readonly Verdict[]> {
+  const watched = watch(bundle, since, context);
+  await lookAt(watched, context, signal);
+  return judgeAll(watched, context.clock.now());
+}
+
+/** What an application's health is, from its units': the worst of them. */
+export function worst(healths: readonly Health[]): Health {
+  const order: readonly Health[] = ["unhealthy", "starting", "waiting", "unknown"];
+  return order.find((health) => healths.includes(health)) ?? (healths.length === 0 ? "unknown" : "healthy");
+}
+
+interface Watched {
+  readonly application: Bundle["application"];
+  readonly unit: Unit;
+  readonly check: Check;
+  track: Track;
+}
+
+function watch(bundle: Bundle, since: Date, { config }: Context): readonly Watched[] {
+  const host = config.applications.get(partsOf(bundle.application).application)?.health ?? {};
+  return bundle.units.map((unit) => ({
+    application: bundle.application,
+    unit,
+    check: checkOf(unit, bundle, { host, patience: config.health }),
+    track: newTrack(since),
+  }));
+}
+
+function judgeAll(watched: readonly Watched[], now: Date): readonly Verdict[] {
+  return watched.map(({ unit, check, track }) => verdict(track, unit, check, now));
+}
+
+/** A unit that lacks only its time up is looked at when that is over. */
+function nextLook({ check, track }: Watched, now: Date): number {
+  const { interval, minHealthyTime, successThreshold } = check.patience;
+  const since = track.last?.activeSince;
+  if (track.passes < successThreshold || since === undefined) return interval;
+  const left = since.getTime() + minHealthyTime - now.getTime();
+  return left > 0 ? Math.min(interval, left + 1) : interval;
+}
+
+async function lookAt(
+  watched: readonly Watched[],
+  context: Context,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<ServiceName, ContainerState>> {
+  const { host, podman } = context;
+  const [services, containers] = await Promise.all([
+    host.services(
+      watched.map(({ unit }) => unit.service),
+      signal,
+    ),
+    podman.containers(signal),
+  ]);
+  const byService = new Map(containers.map((container) => [container.service, container]));
+  await Promise.all(
+    watched.map(async (one) => {
+      const state = services.get(one.unit.service);
+      if (state === undefined) return;
+      const sample = await probe(one, state, context, signal);
+      one.track = follow(one.track, one.unit, one.check, lookOf(state, byService, one.unit.service, sample, context.clock.now()));
+    }),
+  );
+  return byService;
+}
+
+async function probe(
+  { application, unit, check }: Watched,
+  state: ServiceState,
+  context: Context,
+  signal: AbortSignal,
+): Promise<Sample | undefined> {
+  if (check.by !== "probe" || unit.kind !== "container" || !isUp(state)) return undefined;
+  const sample = await context.prober.probe(check.probe, check.patience.timeout, signal);
+  context.journal.tell({ type: "probe", application, kind: check.probe.kind, result: sample.result });
+  return sample;
+}
+
+function lookOf(
+  state: ServiceState,
+  containers: ReadonlyMap<ServiceName, ContainerState>,
+  service: ServiceName,
+  sample: Sample | undefined,
+  at: Date,
+): Look {
+  const { active, sub, result, exitStatus, restarts, activeSince } = state;
+  return { at, active, sub, result, exitStatus, restarts, activeSince, container: containers.get(service), sample };
+}

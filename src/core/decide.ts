@@ -1,0 +1,79 @@
+/** What is to be done with one application: from what Git wants and what is remembered to one next action. Pure. */
+
+import type { Bundle, Problem } from "./bundle.ts";
+import type { Digest } from "./names.ts";
+import type { Cause } from "./rollout.ts";
+
+/** What a revision holds for an application, after every check that needs no change of the host. */
+export type Candidate =
+  | { readonly kind: "bundle"; readonly bundle: Bundle }
+  | { readonly kind: "rejected"; readonly digest: Digest | undefined; readonly problems: readonly Problem[] }
+  /** Something of another application is missing that is itself refused. */
+  | { readonly kind: "blocked"; readonly why: string }
+  /** Git has it no more. */
+  | { readonly kind: "absent" };
+
+export interface Memory {
+  readonly lastGood: Digest | undefined;
+  readonly suspended: { readonly until: Date | undefined } | undefined;
+  readonly quarantined: ReadonlyMap<Digest, string>;
+  readonly pinnedAgainst: Digest | undefined;
+}
+
+export type Decision =
+  /** Roll out to what Git wants. */
+  | { readonly do: "roll-out"; readonly bundle: Bundle | undefined; readonly cause: Cause }
+  /** Git wants what is there: only drift may need work. */
+  | { readonly do: "keep" }
+  /** Stay on the last good, whose drift is repaired, and say why. */
+  | { readonly do: "reject"; readonly problems: readonly Problem[] }
+  | { readonly do: "quarantine"; readonly reason: string }
+  | { readonly do: "hold"; readonly why: string; readonly until: Date | undefined }
+  /** A person wants to be left in peace: not even drift is repaired. */
+  | { readonly do: "leave"; readonly until: Date | undefined };
+
+export function decide(candidate: Candidate, memory: Memory, now: Date): Decision {
+  const { suspended } = memory;
+  if (suspended !== undefined && (suspended.until === undefined || suspended.until > now)) return { do: "leave", until: suspended.until };
+  switch (candidate.kind) {
+    case "rejected":
+      return { do: "reject", problems: candidate.problems };
+    case "blocked":
+      return { do: "hold", why: candidate.why, until: undefined };
+    case "absent":
+      return memory.lastGood === undefined ? { do: "keep" } : { do: "roll-out", bundle: undefined, cause: "commit" };
+    case "bundle": {
+      const { digest } = candidate.bundle;
+      if (digest === memory.lastGood || digest === memory.pinnedAgainst) return { do: "keep" };
+      const reason = memory.quarantined.get(digest);
+      return reason === undefined ? { do: "roll-out", bundle: candidate.bundle, cause: "commit" } : { do: "quarantine", reason };
+    }
+  }
+}
+
+/** A network or volume can't be altered in place (podman network create --ignore keeps the old one): refused until it can be recreated. */
+export function alteredObjects(before: Bundle | undefined, after: Bundle): readonly Problem[] {
+  return after.units.flatMap((unit) => {
+    const old = before?.units.find((one) => one.name === unit.name);
+    if (unit.kind === "container" || old === undefined || old.digest === unit.digest) return [];
+    const message =
+      unit.kind === "network"
+        ? `Podman can't alter the network ${old.object} in place, and this version of pgo does not recreate it: give the changed network another file name, and its users that name`
+        : `Podman can't alter the volume ${old.object} in place, and its data is not thrown away: give the changed volume another file name, and its users that name`;
+    return [{ file: unit.file, line: undefined, message }];
+  });
+}
+
+/** The wait before try number `tries` (from 1) of something that failed for the time being: doubling, at most an hour, with jitter. */
+export function backoff(tries: number, interval: number, chance: number): number {
+  const wait = Math.min(interval * 2 ** Math.min(tries - 1, 16), 3_600_000);
+  return jittered(Math.max(wait, interval), chance);
+}
+
+/** Moved by up to 10 % either way, so that a fleet doesn't ask its Git server all at once. */
+export function jittered(ms: number, chance: number): number {
+  return ms * (0.9 + 0.2 * chance);
+}
+
+/** Drift repair restarts one service at most this often in this time (milliseconds); then it is reported instead. */
+export const repairLimit = { times: 3, within: 600_000 };

@@ -1,0 +1,105 @@
+/** The keys that Podman's quadlet sections take, for a did-you-mean; the generator alone judges (podman-systemd.unit(5), Podman 5.8). */
+
+import { closest } from "./closest.ts";
+import { parseUnit } from "./unit-text.ts";
+
+const shared = ["ContainersConfModule", "GlobalArgs", "PodmanArgs", "ServiceName"];
+
+const keys: Readonly<Record<string, readonly string[]>> = {
+  Container: [
+    ...shared,
+    ...[
+      "AddCapability",
+      "AddDevice",
+      "AddHost",
+      "Annotation",
+      "AppArmor",
+      "AutoUpdate",
+      "CgroupsMode",
+      "ContainerName",
+      "DNS",
+      "DNSOption",
+    ],
+    ...[
+      "DNSSearch",
+      "DropCapability",
+      "Entrypoint",
+      "Environment",
+      "EnvironmentFile",
+      "EnvironmentHost",
+      "Exec",
+      "ExposeHostPort",
+      "GIDMap",
+    ],
+    ...[
+      "Group",
+      "GroupAdd",
+      "HealthCmd",
+      "HealthInterval",
+      "HealthLogDestination",
+      "HealthMaxLogCount",
+      "HealthMaxLogSize",
+      "HealthOnFailure",
+    ],
+    ...["HealthRetries", "HealthStartPeriod", "HealthStartupCmd", "HealthStartupInterval", "HealthStartupRetries", "HealthStartupSuccess"],
+    ...[
+      "HealthStartupTimeout",
+      "HealthTimeout",
+      "HostName",
+      "HttpProxy",
+      "IP",
+      "IP6",
+      "Image",
+      "Label",
+      "LogDriver",
+      "LogOpt",
+      "Mask",
+      "Memory",
+    ],
+    ...[
+      "Mount",
+      "Network",
+      "NetworkAlias",
+      "NoNewPrivileges",
+      "Notify",
+      "PidsLimit",
+      "Pod",
+      "PublishPort",
+      "Pull",
+      "ReadOnly",
+      "ReadOnlyTmpfs",
+    ],
+    ...["ReloadCmd", "ReloadSignal", "Retry", "RetryDelay", "Rootfs", "RunInit", "SeccompProfile", "Secret", "SecurityLabelDisable"],
+    ...["SecurityLabelFileType", "SecurityLabelLevel", "SecurityLabelNested", "SecurityLabelType", "ShmSize", "StartWithPod", "StopSignal"],
+    ...["StopTimeout", "SubGIDMap", "SubUIDMap", "Sysctl", "Timezone", "Tmpfs", "UIDMap", "Ulimit", "Unmask", "User", "UserNS", "Volume"],
+    "WorkingDir",
+  ],
+  Network: [
+    ...shared,
+    ...[
+      "DNS",
+      "DisableDNS",
+      "Driver",
+      "Gateway",
+      "IPAMDriver",
+      "IPRange",
+      "IPv6",
+      "InterfaceName",
+      "Internal",
+      "Label",
+      "NetworkDeleteOnStop",
+    ],
+    ...["NetworkName", "Options", "Subnet"],
+  ],
+  Volume: [...shared, "Copy", "Device", "Driver", "Group", "Image", "Label", "Options", "Type", "User", "VolumeName"],
+};
+
+/** For a message that quotes a key: the line that has it, and ` (did you mean …?)` where a known key is close. */
+export function adviseOn(message: string, text: string): { readonly line: number | undefined; readonly advice: string } {
+  const match = /key '([^']+)' in group '([^']+)'/.exec(message);
+  if (match === null) return { line: undefined, advice: "" };
+  const [, key = "", group = ""] = match;
+  const line = parseUnit(text).find((entry) => entry.section === group && entry.key === key)?.line;
+  const meant = closest(key, keys[group] ?? []);
+  return { line, advice: meant === undefined ? "" : ` (did you mean ${meant}?)` };
+}

@@ -1,0 +1,169 @@
+/** The verdict on a unit's health: from one look after another to healthy, starting or unhealthy. */
+
+import type { Unit } from "./bundle.ts";
+import type { Check, Health, Sample, UnitHealth } from "./health.ts";
+
+/** One look at a unit. */
+export interface Look {
+  readonly at: Date;
+  readonly active: string;
+  readonly sub: string;
+  /** systemd's `Result=` and main process's exit status of the last run. */
+  readonly result: string;
+  readonly exitStatus: number;
+  readonly restarts: number;
+  readonly activeSince: Date | undefined;
+  /** Of the container that the service runs; undefined where there is none. */
+  readonly container: { readonly state: string; readonly health: "healthy" | "unhealthy" | "starting" | undefined } | undefined;
+  /** Of the unit's probe; undefined where it has none, or was not asked because it is not up. */
+  readonly sample: Sample | undefined;
+}
+
+/** What a row of looks has come to. */
+export interface Track {
+  readonly since: Date;
+  readonly passes: number;
+  readonly failures: number;
+  readonly asked: number;
+  readonly failed: number;
+  /** Restarts by systemd before the first look, and in the last. */
+  readonly restartsBefore: number | undefined;
+  readonly crashes: number;
+  readonly everHealthy: boolean;
+  readonly last: Look | undefined;
+  readonly message: string | undefined;
+}
+
+export interface Verdict extends UnitHealth {
+  /** Waiting longer can't change it. */
+  readonly final: boolean;
+}
+
+export const newTrack = (since: Date): Track => ({
+  since,
+  passes: 0,
+  failures: 0,
+  asked: 0,
+  failed: 0,
+  restartsBefore: undefined,
+  crashes: 0,
+  everHealthy: false,
+  last: undefined,
+  message: undefined,
+});
+
+/** Adds a look to a track. A probe that could not be asked counts for nothing; failures in the start period neither. */
+export function follow(track: Track, unit: Unit, check: Check, look: Look): Track {
+  const before = track.restartsBefore ?? look.restarts;
+  const crashes = Math.max(track.crashes, look.restarts - before);
+  const judged = judge(unit, check, look);
+  const next = { ...track, restartsBefore: before, crashes, last: look };
+  const early = look.at.getTime() - track.since.getTime() < check.patience.startPeriod;
+  switch (judged.result) {
+    case "pass": {
+      const passes = track.passes + 1;
+      const everHealthy = track.everHealthy || passes >= check.patience.successThreshold;
+      return { ...next, passes, failures: 0, asked: track.asked + 1, everHealthy, message: undefined };
+    }
+    case "fail": {
+      const failures = early ? track.failures : track.failures + 1;
+      return { ...next, passes: 0, failures, asked: track.asked + 1, failed: track.failed + 1, message: judged.message };
+    }
+    case "wait":
+      return { ...next, passes: 0, message: judged.message };
+    case "unasked":
+      return { ...next, message: judged.message };
+  }
+}
+
+/** What a track says now. Not healthy by the deadline is unhealthy; dead, or crashing again and again, is so before. */
+export function verdict(track: Track, unit: Unit, check: Check, now: Date): Verdict {
+  const { patience } = check;
+  const waited = now.getTime() - track.since.getTime();
+  const say = (health: Health, final: boolean, message: string | undefined): Verdict => ({
+    service: unit.service,
+    checkedBy: checkedBy(unit, check),
+    health,
+    final,
+    message,
+  });
+  const { last } = track;
+  if (last === undefined)
+    return waited < patience.deadline ? say("starting", false, "not looked at yet") : say("unhealthy", true, "could not be looked at");
+  if (track.passes >= patience.successThreshold) {
+    const up = last.activeSince === undefined ? Infinity : last.at.getTime() - last.activeSince.getTime();
+    if (unit.kind !== "container" || unit.oneshot || up >= patience.minHealthyTime) return say("healthy", false, undefined);
+    if (waited < patience.deadline) return say("starting", false, `up for ${seconds(up)}, ${seconds(patience.minHealthyTime)} are wanted`);
+  }
+  const dead = deathOf(unit, last);
+  if (dead !== undefined) return say("unhealthy", true, dead);
+  if (track.crashes >= patience.failureThreshold) return say("unhealthy", true, `crashed ${track.crashes} times: ${exitOf(last)}`);
+  if (track.everHealthy && track.failures > 0)
+    return track.failures >= patience.failureThreshold ? say("unhealthy", true, counted(track)) : say("healthy", false, undefined);
+  if (waited >= patience.deadline) return say("unhealthy", true, `not healthy after ${seconds(waited)}: ${counted(track)}`);
+  return say("starting", false, track.message);
+}
+
+/** What vouches for a unit: a network or volume is healthy when its unit is active. */
+export function checkedBy(unit: Unit, check: Check): UnitHealth["checkedBy"] {
+  if (unit.kind !== "container") return "unit";
+  return check.by === "probe" ? check.probe.kind : check.by;
+}
+
+/** Whether the unit's probe can be asked at all: a service that is not up would only give a failure that says nothing new. */
+export function isUp(look: Pick<Look, "active">): boolean {
+  return look.active === "active" || look.active === "reloading";
+}
+
+type Judged = { readonly result: "pass" } | { readonly result: "fail" | "wait" | "unasked"; readonly message: string };
+
+function judge(unit: Unit, check: Check, look: Look): Judged {
+  if (unit.kind !== "container") return isUp(look) ? { result: "pass" } : { result: "fail", message: `${unit.service} is ${look.active}` };
+  if (unit.oneshot && look.result === "success" && (look.active === "inactive" || look.sub === "exited")) return { result: "pass" };
+  // With Notify=healthy the unit stays `activating` until Podman's health check passes; that is waiting, with its own deadline.
+  if (!isUp(look)) {
+    const message = `${unit.service} is ${look.active} (${look.sub})`;
+    return { result: look.active === "activating" && look.sub !== "auto-restart" ? "wait" : "fail", message };
+  }
+  if (look.container?.state !== "running") return { result: "fail", message: `its container is ${look.container?.state ?? "not there"}` };
+  switch (check.by) {
+    case "process":
+      return { result: "pass" };
+    case "podman":
+      return judgePodman(look.container.health);
+    case "probe":
+      return look.sample ?? { result: "unasked", message: "not probed yet" };
+  }
+}
+
+function judgePodman(health: "healthy" | "unhealthy" | "starting" | undefined): Judged {
+  switch (health) {
+    case "healthy":
+      return { result: "pass" };
+    case "unhealthy":
+      return { result: "fail", message: "Podman's health check fails: see podman inspect" };
+    case "starting":
+    case undefined:
+      return { result: "wait", message: "Podman's health check has not passed yet" };
+  }
+}
+
+/** A unit that systemd has given up on stays so. */
+function deathOf(unit: Unit, look: Look): string | undefined {
+  if (unit.oneshot && look.result === "success") return undefined;
+  if (look.active === "failed") return `${unit.service} has failed: ${exitOf(look)}`;
+  if (unit.kind === "container" && look.active === "inactive") return `${unit.service} has stopped: ${exitOf(look)}`;
+  return undefined;
+}
+
+function exitOf(look: Look): string {
+  return look.result === "success" ? `exit ${look.exitStatus}` : `${look.result}, exit ${look.exitStatus}`;
+}
+
+function counted(track: Track): string {
+  return `${track.message ?? "not up"}${track.asked > 0 ? ` (${track.failed} of ${track.asked} probes)` : ""}`;
+}
+
+function seconds(ms: number): string {
+  return `${Math.round(ms / 100) / 10} s`;
+}

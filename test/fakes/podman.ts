@@ -1,0 +1,214 @@
+/** A stand-in for Podman's service on a unix socket: answers as a real one was seen to, and misbehaves when told. */
+
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** What a call gets instead of an answer. */
+export type Fault =
+  | "hang"
+  /** The connection ends before an answer. */
+  | "end"
+  /** The connection breaks after the first bytes of the answer. */
+  | "cut"
+  | "not HTTP"
+  | { readonly status: number; readonly body: string };
+
+export interface FakeImage {
+  /** "user:password" that a pull needs. */
+  readonly login?: string;
+}
+
+export class FakePodman implements AsyncDisposable {
+  readonly socket: string;
+  /** Befalls the next calls, one each, in this order. */
+  readonly faults: Fault[] = [];
+  /** "GET /containers/json?…": what was called, the API's prefix left out. */
+  readonly calls: string[] = [];
+  containers: readonly unknown[] = [];
+  readonly images = new Set<string>();
+  readonly registry = new Map<string, FakeImage>();
+  /** By name: whether a container uses it. */
+  readonly networks = new Map<string, boolean>();
+  /** What `podman login` left on the host. */
+  hostLogin: string | undefined;
+  readonly #directory: string;
+  readonly #sockets = new Set<Socket>();
+  #server: Server | undefined;
+
+  private constructor(directory: string) {
+    this.#directory = directory;
+    this.socket = join(directory, "podman.sock");
+  }
+
+  static async open(): Promise<FakePodman> {
+    const podman = new FakePodman(await mkdtemp(join(tmpdir(), "fake-podman-")));
+    await podman.start();
+    return podman;
+  }
+
+  async start(): Promise<void> {
+    const server = createServer((request, response) => void this.#serve(request, response));
+    server.on("connection", (socket) => {
+      this.#sockets.add(socket);
+      socket.on("error", () => undefined).on("close", () => this.#sockets.delete(socket));
+    });
+    server.listen(this.socket);
+    await once(server, "listening");
+    this.#server = server;
+  }
+
+  /** Nobody answers any more, and the socket's file is gone. */
+  async stop(): Promise<void> {
+    const server = this.#server;
+    if (server === undefined) return;
+    this.#server = undefined;
+    for (const socket of this.#sockets) socket.destroy();
+    server.close();
+    await once(server, "close");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    await rm(this.#directory, { recursive: true });
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url ?? "", "http://d");
+    const [, path] = /^\/v\d+\.\d+\.\d+\/libpod(\/.*)$/.exec(url.pathname) ?? [];
+    if (path !== undefined) this.calls.push(`${request.method ?? ""} ${path}${url.search}`);
+    const fault = this.faults.shift();
+    if (fault !== undefined) misbehave(fault, request, response);
+    else await send(response, this.#answer(path ?? "", url.searchParams, request));
+  }
+
+  #answer(path: string, query: URLSearchParams, { method, headers }: IncomingMessage): Answer {
+    const [, kind, name = "", verb] = path.split("/").map(decodeURIComponent);
+    if (kind === "containers") return { status: 200, body: this.containers };
+    if (kind === "version") return { status: 200, body: { Version: "5.4.2", ApiVersion: "1.41", Os: "linux" } };
+    if (kind === "images" && verb === "exists") {
+      const found = this.images.has(name) || this.images.has(`localhost/${name}:latest`);
+      return found ? { status: 204, body: "" } : refusal(404, `failed to find image ${name}`);
+    }
+    if (kind === "images" && name === "pull") return this.#pull(query, headers["x-registry-config"]);
+    if (kind === "networks" && method === "DELETE") return this.#removeNetwork(name);
+    return { status: 404, body: "Not Found\n" };
+  }
+
+  #pull(query: URLSearchParams, header: string | string[] | undefined): Answer {
+    const image = query.get("reference") ?? "";
+    if (this.images.has(image) && query.get("policy") === "missing") return { status: 200, progress: ["Download complete"] };
+    if (typeof header === "string" && !/^(?:[\w-]{4})*(?:[\w-]{2}==|[\w-]{3}=)?$/.test(header))
+      return refusal(400, 'failed to parse "X-Registry-Config" header: illegal base64 data');
+    if (/[A-Z]/.test(image))
+      return { status: 500, body: { message: `Invalid image name "${image}", expected colon-separated transport:reference` } };
+    if (image.startsWith("127.0.0.1:5999/")) return { status: 500, body: { message: "connection refused" } };
+    const needed = [...this.registry].find(([one]) => one.split("/")[0] === image.split("/")[0])?.[1].login;
+    const given = typeof header === "string" ? sentLogin(header, image) : this.hostLogin;
+    if (needed !== undefined && given !== needed) return { status: 401, body: { message: "unauthorized: authentication required" } };
+    if (!this.registry.has(image)) return { status: 404, body: { message: "manifest unknown: manifest unknown" } };
+    this.images.add(image);
+    return { status: 200, progress: ["Pulling fs layer", ...Array<string>(8).fill("Downloading"), "Download complete"] };
+  }
+
+  #removeNetwork(name: string): Answer {
+    const used = this.networks.get(name);
+    if (used === undefined) return refusal(404, `unable to find network with name or ID ${name}: network not found`);
+    if (used)
+      return refusal(
+        500,
+        `"${name}" has associated containers with it. Use -f to forcibly delete containers and pods: network is being used`,
+      );
+    this.networks.delete(name);
+    return { status: 200, body: [{ Name: name, Err: null }] };
+  }
+}
+
+type Answer = { readonly status: number } & ({ readonly body: unknown } | { readonly progress: readonly string[] });
+
+/** One container as Podman 5.4 lists it. */
+export function listed(of: {
+  readonly service: string;
+  readonly state?: string;
+  readonly health?: string;
+  readonly image?: string;
+  readonly startedAt?: number;
+}): object {
+  return {
+    AutoRemove: true,
+    Command: ["sleep", "1000"],
+    Created: "2026-01-01T00:00:00.867580332Z",
+    CreatedAt: "",
+    CIDFile: "/run/web.cid",
+    Exited: of.state === "exited",
+    ExitedAt: -62135596800,
+    ExitCode: 0,
+    ExposedPorts: null,
+    Id: "0866e28d4fcdd17ab035f7b123dfcf368c07fdc0f5f0b9228af54158fb4acc9b",
+    Image: of.image ?? "localhost/test/busybox:latest",
+    ImageID: "b5d3debe376b76a3076517583b722b4d6d0dfdef4746d0bf9fa5ef2697ada38a",
+    IsInfra: false,
+    Labels: { PODMAN_SYSTEMD_UNIT: of.service },
+    Mounts: [],
+    Names: [`systemd-${of.service.split(".")[0] ?? ""}`],
+    Namespaces: {},
+    Networks: ["podman"],
+    Pid: 679,
+    Pod: "",
+    PodName: "",
+    Ports: null,
+    Restarts: 0,
+    Size: null,
+    StartedAt: of.startedAt ?? 1767225601,
+    State: of.state ?? "running",
+    Status: of.health ?? "",
+  };
+}
+
+const refusal = (status: number, message: string): Answer => ({
+  status,
+  body: { cause: message.split(": ").at(-1), message, response: status },
+});
+
+/** Progress as a pull with compatMode tells it, 15 ms apart. */
+async function send(response: ServerResponse, answer: Answer): Promise<void> {
+  response.writeHead(answer.status, { "Content-Type": "application/json" });
+  if ("body" in answer) response.end(typeof answer.body === "string" ? answer.body : JSON.stringify(answer.body));
+  else {
+    for (const status of answer.progress) {
+      response.write(`${JSON.stringify({ status, progressDetail: {}, id: "a7e4b138c352" })}\n`);
+      await new Promise((resolve) => setTimeout(resolve, 15));
+    }
+    response.end();
+  }
+}
+
+/** c/image looks for the image's longest prefix. */
+function sentLogin(header: string, image: string): string | undefined {
+  const config = JSON.parse(Buffer.from(header, "base64url").toString()) as Record<string, { username: string; password: string }>;
+  const key = Object.keys(config)
+    .sort((one, other) => other.length - one.length)
+    .find((one) => image.startsWith(`${one}/`));
+  const login = key === undefined ? undefined : config[key];
+  return login === undefined ? undefined : `${login.username}:${login.password}`;
+}
+
+function misbehave(fault: Fault, request: IncomingMessage, response: ServerResponse): void {
+  switch (fault) {
+    case "hang":
+      return;
+    case "end":
+      request.socket.destroy();
+      return;
+    case "cut":
+      response.writeHead(200, { "Content-Type": "application/json" }).write('[{"AutoRemove":', () => request.socket.destroy());
+      return;
+    case "not HTTP":
+      request.socket.end("SSH-2.0-OpenSSH_10.0\r\n");
+      return;
+  }
+  void send(response, fault);
+}
