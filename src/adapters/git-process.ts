@@ -125,7 +125,7 @@ async function end(marker: string, over: () => boolean): Promise<void> {
     const last = over();
     const found = await marked(marker);
     if (last && found.length === 0) return;
-    for (const pid of found) send(pid, "SIGTERM");
+    for (const pid of found) send(pid, round < 20 ? "SIGTERM" : "SIGKILL");
     await pause(25);
   }
   throw new Error("end git: its processes are still there after 10 s");

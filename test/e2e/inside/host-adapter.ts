@@ -39,7 +39,11 @@ let host: LocalHost;
 before(async () => {
   host = await openHost(options, never);
 });
-after(() => host[Symbol.asyncDispose]());
+after(async () => {
+  // So that a second run on the same host begins like the first.
+  systemctl("reset-failed");
+  await host[Symbol.asyncDispose]();
+});
 
 function systemctl(...args: readonly string[]): string {
   return execFileSync("systemctl", [...(rootful ? [] : ["--user"]), ...args], { encoding: "utf8" }).trim();
