@@ -4,11 +4,12 @@ import type { Bundle, Problem } from "../core/bundle.ts";
 import { backoff, decide, repairLimit, type Candidate, type Decision } from "../core/decide.ts";
 import type { Draft } from "../core/layout.ts";
 import type { ApplicationId, Revision } from "../core/names.ts";
-import type { Plan } from "../core/plan.ts";
+import { plan, type Plan } from "../core/plan.ts";
 import { reasonOf } from "../core/result.ts";
 import type { Cause, Outcome } from "../core/rollout.ts";
 import type { ApplicationRecord } from "../ports.ts";
 import type { Context } from "./context.ts";
+import { observe, type Survey } from "./observe.ts";
 import { rollOut, type Order } from "./rollout.ts";
 import { lookOnce, worst } from "./verify.ts";
 
@@ -35,28 +36,32 @@ export function decisionOf({ application, candidate }: Pick<Case, "application" 
   return decide(candidate, memory, clock.now());
 }
 
-/** Carries the decision out; answers whether what depends on this application may go on. */
-export async function act(one: Case, context: Context, signal: AbortSignal): Promise<boolean> {
+/** What became of an application's turn: what depends on it goes on after the first two, and the host was touched by the middle two. */
+export type Acted = "as wanted" | "rolled out" | "undone" | "left";
+
+/** Carries the decision out. */
+export async function act(one: Case, context: Context, signal: AbortSignal): Promise<Acted> {
   const { application, candidate } = one;
-  remember(one, context);
   const decision = decisionOf(one, context);
   switch (decision.do) {
     case "leave":
-      if (differs(one, context)) note(application, "held", { message: "suspended", until: decision.until, tries: 0 }, context);
-      return false;
+      if (!differs(one, context)) return "as wanted";
+      note(application, "held", { message: "suspended", until: decision.until, tries: 0 }, context);
+      return "left";
     case "keep":
-      return keep(one, context, signal);
+      keep(application, context);
+      return "as wanted";
     case "reject":
       note(application, "rejected", { message: problemText(decision.problems) }, context);
-      return false;
+      return "left";
     case "quarantine": {
       const outcome = context.store.application(application)?.lastGood === undefined ? "failed" : "rolled-back";
       note(application, outcome, { message: decision.reason }, context);
-      return false;
+      return "left";
     }
     case "hold":
       note(application, "held", { message: decision.why, until: decision.until, tries: 0 }, context);
-      return false;
+      return "left";
     case "roll-out":
       if (one.dependency !== undefined) {
         note(
@@ -65,32 +70,36 @@ export async function act(one: Case, context: Context, signal: AbortSignal): Pro
           { message: `it depends on ${one.dependency}, which is not as Git wants it`, until: undefined, tries: 0 },
           context,
         );
-        return false;
+        return "left";
       }
       return carryOut(one, decision.bundle, candidate.kind === "absent" ? undefined : one.draft, context, signal);
   }
 }
 
-/** Looks at an application that Git wants as it is, and puts right what differs. */
-export async function repair(application: ApplicationId, context: Context, signal: AbortSignal): Promise<void> {
+/**
+ * Looks at an application that runs its last good bundle, and puts right what differs. With a survey that shows nothing to do, the host
+ * is not asked again.
+ */
+export async function repair(record: ApplicationRecord, survey: Survey | undefined, context: Context, signal: AbortSignal): Promise<void> {
   const { store, clock, bundles } = context;
-  const record = store.application(application);
-  if (record?.lastGood === undefined || record.revision === undefined || isSuspended(record, clock.now())) return;
+  const { id: application, lastGood, revision } = record;
+  if (lastGood === undefined || revision === undefined || isSuspended(record, clock.now())) return;
   if (record.outcome === "failed" && record.held?.until !== undefined && record.held.until > clock.now()) return;
-  const bundle = bundles.get(record.lastGood);
+  const bundle = bundles.get(lastGood);
+  if (survey !== undefined) {
+    const { observed } = await observe({ application, bundle, survey }, context, signal);
+    const made = plan({ application, bundle }, observed);
+    if (made.steps.length === 0 && made.conflicts.length === 0) {
+      await seen(record, { bundle, survey }, context, signal);
+      return;
+    }
+  }
   const permit = (made: Plan) => againstRepair(made, context);
-  const order: Order = {
-    application,
-    bundle,
-    stored: undefined,
-    cause: "drift",
-    permit,
-    commit: lastCommit(record, record.revision, context),
-  };
+  const order: Order = { application, bundle, stored: undefined, cause: "drift", permit, commit: lastCommit(record, revision, context) };
   const rolled = await rollOut(order, context, signal);
   switch (rolled.kind) {
     case "in-sync":
-      await seen(record, bundle, context, signal);
+      await seen(record, { bundle, survey: undefined }, context, signal);
       return;
     case "held":
       note(application, "failed", { message: rolled.why, until: undefined, tries: 0 }, context);
@@ -136,19 +145,15 @@ export function isSuspended(record: ApplicationRecord, now: Date): boolean {
   return record.suspended !== undefined && (record.suspended.until === undefined || record.suspended.until > now);
 }
 
-async function keep(one: Case, context: Context, signal: AbortSignal): Promise<boolean> {
-  const record = context.store.application(one.application);
-  if (record === undefined) return true;
-  if (record.lastGood === undefined) {
-    // Git has it no more and it never ran: nothing is left to tell of it.
-    context.store.forgetApplication(one.application);
-    return true;
-  }
+/** Drift, if any, is for the look at the host that follows. */
+function keep(application: ApplicationId, context: Context): void {
+  const record = context.store.application(application);
+  if (record === undefined) return;
+  // Git has it no more and it never ran: nothing is left to tell of it.
+  if (record.lastGood === undefined) context.store.forgetApplication(application);
   const settled: readonly Outcome[] = ["deployed", "repaired", "in-sync"];
-  if (!settled.includes(record.outcome) && !(record.outcome === "failed" && record.held !== undefined))
-    note(one.application, "in-sync", { message: undefined }, context);
-  await repair(one.application, context, signal);
-  return true;
+  if (record.lastGood !== undefined && !settled.includes(record.outcome) && !(record.outcome === "failed" && record.held !== undefined))
+    note(application, "in-sync", { message: undefined }, context);
 }
 
 async function carryOut(
@@ -157,20 +162,19 @@ async function carryOut(
   draft: Draft | undefined,
   context: Context,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<Acted> {
   const { application, commit } = one;
   const { store, clock } = context;
   const record = store.application(application);
   const waiting = record?.outcome === "held" && record.held?.until !== undefined && record.held.until > clock.now();
-  if (waiting && one.asked === undefined) return false;
+  if (waiting && one.asked === undefined) return "left";
   const entries = new Map([...(draft?.files ?? [])].map(([path, { entry }]) => [path, entry]));
   const stored = bundle === undefined ? undefined : { digest: bundle.digest, application, revision: commit.revision, entries };
-  if (stored !== undefined) store.saveBundle(stored);
   const rolled = await rollOut({ application, bundle, stored, cause: one.asked ?? "commit", commit }, context, signal);
   switch (rolled.kind) {
     case "in-sync":
       note(application, "in-sync", { message: undefined }, context);
-      return true;
+      return "as wanted";
     case "held": {
       const tries = (record?.outcome === "held" ? (record.held?.tries ?? 0) : 0) + 1;
       const interval =
@@ -178,13 +182,13 @@ async function carryOut(
         context.config.quadlet.driftInterval;
       const until = new Date(clock.now().getTime() + backoff(tries, interval, clock.chance()));
       note(application, "held", { message: rolled.why, until, tries }, context);
-      return false;
+      return "left";
     }
     case "conflicts":
       note(application, "rejected", { message: problemText(rolled.problems) }, context);
-      return false;
+      return "left";
     case "settled":
-      return rolled.settled.outcome === "deployed";
+      return rolled.settled.outcome === "deployed" ? "rolled out" : "undone";
   }
 }
 
@@ -213,8 +217,8 @@ function note(application: ApplicationId, outcome: Outcome, { message, until, tr
     });
 }
 
-/** What Git wants of it now, before anything else is known. */
-function remember({ application, candidate, commit }: Case, { store, clock }: Context): void {
+/** Saves what Git wants of it now, before anything else is known. */
+export function remember({ application, candidate, commit }: Case, { store, clock }: Context): void {
   const record = store.application(application);
   const digest = candidate.kind === "bundle" ? candidate.bundle.digest : candidate.kind === "rejected" ? candidate.digest : undefined;
   const desired = candidate.kind === "absent" ? undefined : { revision: commit.revision, digest };
@@ -245,9 +249,14 @@ function differs({ application, candidate }: Case, { store }: Context): boolean 
 }
 
 /** The host shows the last good: only its health may have changed, which is told once. */
-async function seen(record: ApplicationRecord, bundle: Bundle, context: Context, signal: AbortSignal): Promise<void> {
+async function seen(
+  record: ApplicationRecord,
+  { bundle, survey }: { readonly bundle: Bundle; readonly survey: Survey | undefined },
+  context: Context,
+  signal: AbortSignal,
+): Promise<void> {
   const { store, journal, clock } = context;
-  const verdicts = await lookOnce(bundle, record.since, context, signal);
+  const verdicts = await lookOnce({ bundle, since: record.since, survey }, context, signal);
   const health = worst(verdicts.map((one) => one.health));
   const bad = verdicts.find((one) => one.health === "unhealthy");
   if (health !== record.health && (health === "unhealthy" || record.health === "unhealthy"))

@@ -4,7 +4,7 @@ import { decisionOf } from "./act.ts";
 import { UnknownTarget, type Commands } from "./commands.ts";
 import type { Context } from "./context.ts";
 import type { Loop } from "./loop.ts";
-import { candidatesOf, emptiness } from "./pass.ts";
+import { candidatesOf, emptiness } from "./revision.ts";
 import { planned } from "./planned.ts";
 import { rollOut } from "./rollout.ts";
 import { eventEntry, historyEntry, lookAtAll, sourceStatus, statusReport } from "./status.ts";

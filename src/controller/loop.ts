@@ -2,7 +2,7 @@
 
 import type { Source } from "../core/config.ts";
 import { backoff, jittered } from "../core/decide.ts";
-import type { SourceName } from "../core/names.ts";
+import { serviceName, type SourceName } from "../core/names.ts";
 import { reasonOf } from "../core/result.ts";
 import type { Context } from "./context.ts";
 import { linked } from "./linked.ts";
@@ -18,6 +18,8 @@ interface Schedule {
 /** A single pass or command that lasts longer than this is taken for hanging: every wait in it has a deadline far below. */
 const longestWork = 3_600_000;
 const overdue = 120_000;
+/** systemd or Podman that has not answered for so long is out of reach of this process: a new one gets the mounts anew. */
+const longestSilence = 900_000;
 
 /**
  * Invariants: at most one pass or command runs at any time; a command starts as soon as the running one is over; every source is
@@ -29,7 +31,8 @@ export class Loop {
   readonly #queue: ((signal: AbortSignal) => Promise<void>)[] = [];
   #wake = new AbortController();
   #busySince: number | undefined;
-  #firstPasses: Set<SourceName>;
+  #silentSince: number | undefined;
+  readonly #firstPasses: Set<SourceName>;
 
   constructor(context: Context) {
     this.#context = context;
@@ -38,8 +41,11 @@ export class Loop {
     this.#firstPasses = new Set(context.config.sources.map((source) => source.name));
   }
 
-  /** Rejects only with the signal's reason. */
+  /** Rejects with the signal's reason, or when the host has been silent for too long: systemd then starts pgo anew. */
   async run(signal: AbortSignal): Promise<never> {
+    for (const { id } of this.#context.store.applications())
+      for (const { service, health } of this.#context.store.health(id))
+        this.#context.journal.tell({ type: "health", application: id, service, health });
     await this.#work(() => finishInterrupted(this.#context, signal), signal);
     for (;;) {
       signal.throwIfAborted();
@@ -50,8 +56,10 @@ export class Loop {
       }
       const due = this.#nextDue();
       const wait = due === undefined ? longestWork : due.next - this.#context.clock.monotonic();
-      if (due !== undefined && wait <= 0) await this.#poll(due, signal);
-      else await this.#idle(wait, signal);
+      if (due !== undefined && wait <= 0) {
+        await this.#poll(due, signal);
+        await this.#listen(signal);
+      } else await this.#idle(wait, signal);
     }
   }
 
@@ -119,6 +127,29 @@ export class Loop {
     schedule.next = now + wait;
     if (occasion.drift || occasion.asked) schedule.nextDrift = now + jittered(config.quadlet.driftInterval, clock.chance());
     schedule.next = Math.min(schedule.next, failures > 0 ? schedule.nextDrift : Infinity);
+  }
+
+  /**
+   * Whether systemd and Podman answer. A socket file that is mounted stays the old one when its service restarts (a rootless bus is
+   * mounted so), and refuses for ever: only a new container helps. It is asked only after trouble.
+   */
+  async #listen(signal: AbortSignal): Promise<void> {
+    const { clock, host, podman, store } = this.#context;
+    const trouble =
+      this.#silentSince !== undefined ||
+      store.sources().some((one) => one.state === "failed") ||
+      store.applications().some((one) => one.outcome === "held");
+    if (!trouble) return;
+    try {
+      await Promise.all([host.services([serviceName("pgo.service")], signal), podman.containers(signal)]);
+      this.#silentSince = undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#silentSince ??= clock.monotonic();
+      const silence = clock.monotonic() - this.#silentSince;
+      if (silence > longestSilence)
+        throw new Error(`no answer for ${Math.round(silence / 60_000)} min, pgo ends to be started anew`, { cause: error });
+    }
   }
 
   async #work(work: () => Promise<void>, signal: AbortSignal): Promise<void> {

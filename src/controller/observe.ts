@@ -4,7 +4,7 @@ import type { Bundle, Unit } from "../core/bundle.ts";
 import { partsOf, type ApplicationId, type RelativePath, type ServiceName } from "../core/names.ts";
 import { observedService, remembered, unitOnDisk, type Readings, type StartRecord } from "../core/observe.ts";
 import type { Goal, Observed } from "../core/plan.ts";
-import type { ServiceState } from "../ports.ts";
+import type { ContainerState, Host, ServiceState } from "../ports.ts";
 import type { Context } from "./context.ts";
 
 export interface Observation {
@@ -14,13 +14,20 @@ export interface Observation {
   readonly remembered: ReadonlyMap<ServiceName, StartRecord>;
 }
 
-export async function observe(goal: Goal, context: Context, signal: AbortSignal): Promise<Observation> {
+/** Services and containers of many applications, asked for at once. */
+export interface Survey {
+  readonly services: ReadonlyMap<ServiceName, ServiceState>;
+  readonly containers: readonly ContainerState[];
+}
+
+/** With a survey, what it holds is not asked again; for looking only, since it ages. */
+export async function observe(goal: Goal & { readonly survey?: Survey }, context: Context, signal: AbortSignal): Promise<Observation> {
   const { host, store } = context;
   const { application } = goal;
   const known = knownBundles(application, context);
   const bundles = goal.bundle === undefined ? known : [goal.bundle, ...known];
   const units = new Map<ServiceName, Unit>(bundles.flatMap((bundle) => bundle.units).map((unit) => [unit.service, unit]));
-  const [files, services] = await Promise.all([host.placed(application, signal), host.services([...units.keys()], signal)]);
+  const [files, services] = await Promise.all([host.placed(application, signal), servicesOf([...units.keys()], goal.survey, host, signal)]);
   const records = store.started(application);
   const readings = [...services].map(([service, state]): [ServiceName, Readings] => [
     service,
@@ -42,6 +49,20 @@ export async function observe(goal: Goal, context: Context, signal: AbortSignal)
     services,
     remembered: new Map(readings.map(([service, reading]) => [service, remembered(reading)])),
   };
+}
+
+/** Asks systemd only for what the survey lacks. */
+export async function servicesOf(
+  names: readonly ServiceName[],
+  survey: Survey | undefined,
+  host: Host,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<ServiceName, ServiceState>> {
+  const known = names.flatMap((name): [ServiceName, ServiceState][] => {
+    const state = survey?.services.get(name);
+    return state === undefined ? [] : [[name, state]];
+  });
+  return known.length === names.length ? new Map(known) : host.services(names, signal);
 }
 
 /** Where an application's files lie, as systemd names them. */

@@ -1,7 +1,7 @@
 /** One rollout, from the saved intention to its end: applied and verified, or undone and verified. The only way to change the host. */
 
 import type { Bundle, Problem } from "../core/bundle.ts";
-import type { ApplicationId, Digest, RelativePath, Revision } from "../core/names.ts";
+import type { ApplicationId, Digest, RelativePath, Revision, ServiceName } from "../core/names.ts";
 import { plan, targetOf, type Goal, type Plan } from "../core/plan.ts";
 import {
   applied,
@@ -191,11 +191,17 @@ function bundleOf(target: Target, { bundles }: Context): Bundle | undefined {
   return target === "absent" ? undefined : bundles.get(target);
 }
 
+function servicesOf(target: Target, context: Context): ReadonlySet<ServiceName> {
+  return new Set(bundleOf(target, context)?.units.map((unit) => unit.service));
+}
+
 /** The end, in one transaction: history, what is live now, quarantine, inventory. Then it is told. */
 function settle(settled: Settled, verification: Verification | undefined, context: Context): Settled {
   const { store, journal } = context;
   const live = settled.outcome === "deployed" || settled.outcome === "repaired" ? settled.goal : settled.fallback;
   const clean = settled.outcome !== "failed" || settled.fallback === "absent";
+  const before = servicesOf(settled.fallback, context);
+  const after = servicesOf(live, context);
   store.atomically(() => {
     store.finishDeployment(settled);
     store.endRollout(settled.application);
@@ -229,6 +235,9 @@ function settle(settled: Settled, verification: Verification | undefined, contex
   });
   for (const { service, health } of verification?.verdicts ?? [])
     journal.tell({ type: "health", application: settled.application, service, health });
+  for (const service of before) if (!after.has(service)) journal.tell({ type: "gone", application: settled.application, service });
+  if (live === "absent" && settled.outcome === "deployed")
+    journal.tell({ type: "gone", application: settled.application, service: undefined });
   return settled;
 }
 

@@ -4,11 +4,11 @@ import type { Bundle } from "../core/bundle.ts";
 import type { UnitHealth } from "../core/health.ts";
 import { partsOf, type ApplicationId, type ServiceName } from "../core/names.ts";
 import type { ApplicationStatus, EventEntry, HistoryEntry, SourceStatus, StatusReport, UnitStatus } from "../core/report.ts";
-import type { Verdict } from "../core/verdict.ts";
 import type { ApplicationRecord, DeploymentRecord, EventRow, ServiceState, SourceRecord, Store } from "../ports.ts";
 import { isSuspended } from "./act.ts";
 import { Bundles, type Context } from "./context.ts";
 import { linked } from "./linked.ts";
+import { takeSurvey } from "./survey.ts";
 import { lookOnce, worst } from "./verify.ts";
 
 /** How long status waits for systemd, Podman and probes before it tells what it knew last. */
@@ -29,16 +29,19 @@ export interface About {
 /** Looks at all applications at once; one that can't be looked at in time is left out. */
 export async function lookAtAll(context: Context, signal: AbortSignal): Promise<ReadonlyMap<ApplicationId, LiveUnits>> {
   const live = new Map<ApplicationId, LiveUnits>();
+  const records = context.store.applications().filter((record) => record.lastGood !== undefined);
   await linked(signal, async ({ signal: inner }) => {
-    const late = context.clock.sleep(patience, inner).catch(() => undefined);
-    const looks = context.store.applications().map(async (record) => {
-      if (record.lastGood === undefined) return;
-      const bundle = context.bundles.get(record.lastGood);
-      const names = bundle.units.map((unit) => unit.service);
-      const [verdicts, services] = await Promise.all([lookOnce(bundle, record.since, context, inner), context.host.services(names, inner)]);
-      live.set(record.id, { verdicts: new Map(verdicts.map((one: Verdict) => [one.service, one])), services });
-    });
-    await Promise.race([Promise.allSettled(looks), late]);
+    const looks = takeSurvey(records, context, inner).then((survey) =>
+      Promise.allSettled(
+        records.map(async ({ id, lastGood, since }) => {
+          if (lastGood === undefined) return;
+          const verdicts = await lookOnce({ bundle: context.bundles.get(lastGood), since, survey }, context, inner);
+          live.set(id, { verdicts: new Map(verdicts.map((one) => [one.service, one])), services: survey.services });
+        }),
+      ),
+    );
+    const late = context.clock.sleep(patience, inner);
+    await Promise.race([looks, late].map((one) => one.catch(() => undefined)));
   });
   return live;
 }

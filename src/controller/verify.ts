@@ -8,6 +8,7 @@ import { reasonOf } from "../core/result.ts";
 import { follow, isUp, newTrack, verdict, type Look, type Track, type Verdict } from "../core/verdict.ts";
 import type { ContainerState, ServiceState } from "../ports.ts";
 import type { Context } from "./context.ts";
+import { servicesOf, type Survey } from "./observe.ts";
 
 export interface Verification {
   readonly verdicts: readonly Verdict[];
@@ -26,7 +27,7 @@ export async function verify(bundle: Bundle, since: Date, context: Context, sign
   let containers: ReadonlyMap<ServiceName, ContainerState> = new Map();
   for (let wait = firstWait; ; wait *= 2) {
     try {
-      containers = await lookAt(watched, context, signal);
+      containers = await lookAt(watched, undefined, context, signal);
     } catch (error) {
       // systemd or Podman that can't be asked says nothing about the units; their deadlines go on.
       signal.throwIfAborted();
@@ -41,9 +42,13 @@ export async function verify(bundle: Bundle, since: Date, context: Context, sign
 }
 
 /** One look at each unit, for status and for drift checks: nothing is waited for. */
-export async function lookOnce(bundle: Bundle, since: Date, context: Context, signal: AbortSignal): Promise<readonly Verdict[]> {
+export async function lookOnce(
+  { bundle, since, survey }: { readonly bundle: Bundle; readonly since: Date; readonly survey?: Survey | undefined },
+  context: Context,
+  signal: AbortSignal,
+): Promise<readonly Verdict[]> {
   const watched = watch(bundle, since, context);
-  await lookAt(watched, context, signal);
+  await lookAt(watched, survey, context, signal);
   return judgeAll(watched, context.clock.now());
 }
 
@@ -85,16 +90,14 @@ function nextLook({ check, track }: Watched, now: Date): number {
 
 async function lookAt(
   watched: readonly Watched[],
+  survey: Survey | undefined,
   context: Context,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<ServiceName, ContainerState>> {
-  const { host, podman } = context;
+  const names = watched.map(({ unit }) => unit.service);
   const [services, containers] = await Promise.all([
-    host.services(
-      watched.map(({ unit }) => unit.service),
-      signal,
-    ),
-    podman.containers(signal),
+    servicesOf(names, survey, context.host, signal),
+    survey?.containers ?? context.podman.containers(signal),
   ]);
   const byService = new Map(containers.map((container) => [container.service, container]));
   await Promise.all(

@@ -22,14 +22,14 @@ export interface GeneratorReport {
 
 /**
  * Reads a dry run's output. The exit code differs between versions and says nothing (tried on Podman 5.4 and 5.8).
- * Errors after the first come without the program's name before them.
+ * On 5.4 errors after the first come without the program's name before them.
  */
 export function readGenerator(stdout: string, stderr: string): GeneratorReport {
   const findings: Finding[] = [];
   const unread: string[] = [];
   for (const raw of stderr.split("\n")) {
     const line = raw.replace(/^\S*quadlet-generator\[\d+\]: /, "").trim();
-    if (line === "" || /^Loading source (?:unit|drop-in) file /.test(line)) continue;
+    if (line === "" || /^(?:Loading source (?:unit|drop-in) file |processing encountered some errors)/.test(line)) continue;
     const finding = loading(line) ?? converting(line) ?? warning(line);
     if (finding === undefined) unread.push(line);
     else findings.push(finding);

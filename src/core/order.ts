@@ -1,6 +1,7 @@
 /** Dependency order: what must be there before what. */
 
-import type { Unit } from "./bundle.ts";
+import type { Bundle, Unit } from "./bundle.ts";
+import type { ApplicationId } from "./names.ts";
 
 /** Units so that what a unit uses or comes after stands before it; by name where nothing else decides. */
 export function startOrder(units: readonly Unit[]): readonly Unit[] {
@@ -33,4 +34,48 @@ export function inOrder<Item>(
   const byName = (a: Item, b: Item) => (name(a) < name(b) ? -1 : 1);
   for (const item of [...items].sort(byName)) visit(item);
   return sorted;
+}
+
+/** An application as it is and as it shall be; undefined: not there. */
+export interface Turn {
+  readonly id: ApplicationId;
+  readonly live: Bundle | undefined;
+  readonly next: Bundle | undefined;
+}
+
+/**
+ * The order in which applications take their turn: first what gives a unit up, then what takes it; first what is needed, then what needs it;
+ * what goes away goes after those that used it.
+ */
+export function rolloutOrder(turns: readonly Turn[]): readonly ApplicationId[] {
+  const byUnit = new Map<string, Set<Turn>>();
+  const note = (turn: Turn, bundle: Bundle | undefined) => {
+    for (const { name, service } of bundle?.units ?? [])
+      for (const key of [name, service]) byUnit.set(key, (byUnit.get(key) ?? new Set()).add(turn));
+  };
+  for (const turn of turns) {
+    note(turn, turn.live);
+    note(turn, turn.next);
+  }
+  const named = (bundle: Bundle | undefined, keys: (unit: Unit) => readonly string[]) =>
+    (bundle?.units ?? []).flatMap((unit) => keys(unit).flatMap((key) => [...(byUnit.get(key) ?? [])]));
+  const usersOf = new Map<Turn, Turn[]>();
+  for (const turn of turns)
+    for (const used of named(turn.live, (unit) => [...unit.uses, ...unit.after])) usersOf.set(used, [...(usersOf.get(used) ?? []), turn]);
+  const before = (turn: Turn): readonly Turn[] => {
+    const givers = named(turn.next, (unit) => [unit.name]).filter((other) => !has(other.next, turn.next));
+    const needed = named(turn.next, (unit) => [...unit.uses, ...unit.after]).filter((other) => needs(turn.next, other.next));
+    const users = turn.next === undefined ? (usersOf.get(turn) ?? []) : [];
+    return [...new Set([...givers, ...needed, ...users])].filter((other) => other !== turn);
+  };
+  return inOrder(turns, ({ id }) => id, before).map(({ id }) => id);
+}
+
+/** Whether something of the first names something of the second. */
+export function needs(bundle: Bundle | undefined, other: Bundle | undefined): boolean {
+  return bundle?.units.some((unit) => other?.units.some((one) => dependsOn(unit, one))) === true;
+}
+
+function has(bundle: Bundle | undefined, other: Bundle | undefined): boolean {
+  return bundle?.units.some((unit) => other?.units.some((one) => one.name === unit.name)) === true;
 }

@@ -12,6 +12,16 @@ export interface InstalledOptions extends Pick<HostOptions, "suite" | "user"> {
   readonly files?: Readonly<Record<string, string>>;
   /** Lines of pgo.toml behind the source's; the defaults below are for tests that must not take long. */
   readonly config?: string;
+  /** install.sh writes pgo.toml itself, from its flags: the defaults of everything. */
+  readonly byFlags?: boolean;
+}
+
+/** A service as systemd shows it. */
+export interface Shown {
+  readonly load: string;
+  readonly active: string;
+  /** Differs for each start. */
+  readonly invocation: string;
 }
 
 /** Short times, so that a test takes seconds; jitter and backoff stay. */
@@ -41,6 +51,10 @@ export class Installed {
     const repository = await host.repo("fleet");
     await repository.commit(options.files ?? {}, "begin");
     const installed = new Installed(host, repository);
+    if (options.byFlags === true) {
+      await installed.install(repository.url, "--ssh-key", host.sshKey, "--known-hosts", host.knownHosts);
+      return installed;
+    }
     await installed.configure(options.config ?? quick);
     await installed.install(repository.url);
     return installed;
@@ -122,6 +136,36 @@ export class Installed {
   /** When a service was last started, as systemd counts: differs for each start. */
   async invocation(service: string): Promise<string> {
     return (await this.host.systemctl(["show", "--property=InvocationID", "--value", service])).stdout.trim();
+  }
+
+  /** Services by name; one that systemd does not know is `not-found`. */
+  async services(...names: readonly string[]): Promise<Readonly<Record<string, Shown>>> {
+    const properties = "--property=Id,LoadState,ActiveState,InvocationID";
+    const { stdout } = await this.host.systemctl(["show", properties, ...names]);
+    const blocks = stdout
+      .trim()
+      .split("\n\n")
+      .map((block) => new Map(block.split("\n").map((line): [string, string] => [line.split("=")[0] ?? "", line.split("=")[1] ?? ""])));
+    return Object.fromEntries(
+      blocks.map((block) => [
+        block.get("Id") ?? "",
+        { load: block.get("LoadState") ?? "", active: block.get("ActiveState") ?? "", invocation: block.get("InvocationID") ?? "" },
+      ]),
+    );
+  }
+
+  /** How often the host's user's systemd has read its units anew. */
+  async reloads(): Promise<number> {
+    const whose = this.host.user === "root" ? ["_PID=1"] : ["_COMM=systemd", "_SYSTEMD_UNIT=user@1000.service"];
+    const command = ["journalctl", "--quiet", "--no-pager", "--output=cat", ...whose];
+    const { stdout } = await this.host.exec(command, { user: "root" });
+    return stdout.split("\n").filter((line) => line.startsWith("Reloading finished")).length;
+  }
+
+  /** What pgo logged, each line's message. */
+  async log(): Promise<readonly string[]> {
+    const { stdout } = await this.host.exec(["journalctl", "--quiet", "--output=cat", "CONTAINER_NAME=pgo"], { user: "root" });
+    return stdout.split("\n").flatMap((line) => (line.startsWith("{") ? [(JSON.parse(line) as { readonly msg: string }).msg] : []));
   }
 
   async isActive(service: string): Promise<boolean> {

@@ -1,0 +1,38 @@
+/** A look at the host for drift: all applications' services and containers asked for at once, and only what differs dealt with. */
+
+import type { ApplicationRecord } from "../ports.ts";
+import { guarded, repair } from "./act.ts";
+import type { Context } from "./context.ts";
+import type { Survey } from "./observe.ts";
+
+/** Repairs what differs from the last good, application by application, and measures what changes by itself. */
+export async function repairAll(records: readonly ApplicationRecord[], context: Context, signal: AbortSignal): Promise<void> {
+  // One question for all; where it fails, each application tells so.
+  const taken = takeSurvey(records, context, signal);
+  for (const record of records) await guarded(record.id, async () => repair(record, await taken, context, signal), context, signal);
+  await taken.then(
+    (survey) => {
+      measure(survey, context);
+    },
+    () => {
+      signal.throwIfAborted();
+    },
+  );
+}
+
+/** What every application of a source runs now. */
+export async function takeSurvey(records: readonly ApplicationRecord[], context: Context, signal: AbortSignal): Promise<Survey> {
+  const names = records.flatMap(({ lastGood }) =>
+    lastGood === undefined ? [] : context.bundles.get(lastGood).units.map((unit) => unit.service),
+  );
+  const [services, containers] = await Promise.all([context.host.services(names, signal), context.podman.containers(signal)]);
+  return { services, containers };
+}
+
+/** Figures that change by themselves; a scrape asks for none of them. */
+function measure({ containers }: Survey, { store, journal }: Context): void {
+  const states: Record<string, number> = {};
+  for (const { state } of containers) states[state] = (states[state] ?? 0) + 1;
+  journal.tell({ type: "containers", states });
+  journal.tell({ type: "storage", kind: "database", bytes: store.size() });
+}
