@@ -7,8 +7,8 @@ const node = "^[a-z_/:]+$";
 
 /** One library, one place. */
 const homes = {
-  "dbus-next": "^src/adapters/host/",
-  "simple-git": "^src/adapters/git-process\\.ts$",
+  "dbus-next": "^src/adapters/host/bus\\.ts$",
+  "simple-git": "^src/adapters/git/process\\.ts$",
   "better-sqlite3": "^src/adapters/store/database\\.ts$",
   "prom-client": "^src/adapters/journal/metrics\\.ts$",
   pino: "^src/adapters/journal/log\\.ts$",
@@ -25,12 +25,8 @@ module.exports = {
     { from: { path: "^src/core/" }, to: { path: "^(?:node:)?crypto$", dependencyTypes: ["core"] } },
     { from: { path: "^src/ports\\.ts$" }, to: { path: "^src/core/" } },
     { from: { path: "^src/controller/" }, to: { path: "^src/(?:controller/|core/|ports\\.ts$)" } },
-    // Unified diffs are text work; the planner's words stay in core.
-    { from: { path: "^src/controller/planned\\.ts$" }, to: { path: only(["diff"]) } },
     { from: { path: "^src/adapters/([^/]+)" }, to: { path: "^src/(?:core/|ports\\.ts$)" } },
     { from: { path: "^src/adapters/([^/]+)/" }, to: { path: "^src/adapters/$1/" } },
-    { from: { path: "^src/adapters/podman\\.ts$" }, to: { path: "^src/adapters/podman/" } },
-    { from: { path: "^src/adapters/(?:git[^/]*|example-repository)\\.ts$" }, to: { path: "^src/adapters/git[^/]*\\.ts$" } },
     { from: { path: "^src/adapters/" }, to: { path: node, dependencyTypes: ["core"] } },
     { from: { path: "^src/adapters/" }, to: { path: only(["zod", "dotenv"]) } },
     { from: { path: "^src/http/" }, to: { path: "^src/(?:http/|core/|controller/commands\\.ts$)" } },

@@ -18,7 +18,19 @@ interface Stage {
   readonly signal: AbortSignal;
 }
 
-const sync = "podman exec pgo ctl sync --wait";
+/** What is typed, and the exit code that it is to have. */
+interface Typed {
+  readonly command: string;
+  readonly exit: number;
+}
+const typed = (command: string, exit = 0): Typed => ({ command, exit });
+
+const page = typed("curl --silent http://127.0.0.1:8080/ | grep -o '<h1>.*</h1>'");
+const sync = (exit: number): Typed => typed("podman exec pgo ctl sync --wait", exit);
+const push = (message: string): Typed => typed(`git commit --quiet --all --message "${message}" && git push --quiet`);
+
+/** Exit codes of `ctl plan` and `ctl sync --wait`. */
+const [pending, refused] = [4, 3];
 
 async function story(stage: Stage): Promise<void> {
   chapter("1  A host boots: Debian with systemd and Podman, in namespaces of this machine", stage);
@@ -27,34 +39,31 @@ async function story(stage: Stage): Promise<void> {
   await host(["copy", stage.name, `${checkout}quadlet`, "/opt/pgo/quadlet"], stage);
 
   chapter("2  One command installs pgo, which deploys the example that it carries", stage);
-  await type("/opt/pgo/quadlet/install.sh", stage);
-  await page(stage);
+  await type([typed("/opt/pgo/quadlet/install.sh")], stage);
+  await type([page], stage);
 
   chapter("3  A commit changes the greeting: planned, rolled out, checked", stage);
-  await type("git clone --quiet /var/lib/pgo/example.git hello", stage);
-  await type('echo "Hello from a second commit." >hello/greeting.txt', stage);
-  await push("A new greeting", stage);
-  await type("podman exec pgo ctl plan", stage);
-  await type(sync, stage);
-  await page(stage);
+  const greeting = typed('echo "Hello from a second commit." >hello/greeting.txt');
+  await type([typed("git clone --quiet /var/lib/pgo/example.git hello"), greeting, push("A new greeting")], stage);
+  await type([typed("podman exec pgo ctl plan", pending)], stage);
+  await type([sync(0)], stage);
+  await type([page], stage);
 
   chapter("4  A commit with a mistyped key is refused, and the host is not touched", stage);
-  await type("sed -i s/PublishPort=/PublishPorts=/ hello/hello.container", stage);
-  await push("Publish the port", stage);
-  await type(sync, stage);
-  await page(stage);
-  await type("git revert --no-edit HEAD >/dev/null && git push --quiet", stage);
+  await type([typed("sed -i s/PublishPort=/PublishPorts=/ hello/hello.container"), push("Publish the port")], stage);
+  await type([sync(refused)], stage);
+  await type([page], stage);
 
   chapter("5  A commit that starts, but is not ready within its deadline, is undone", stage);
-  await type(`sed -i 's, || request.url === "/ready" ?, ?,' hello/page.mjs`, stage);
-  await type(`echo 'deadline = "10s"' >>hello/pgo.toml`, stage);
-  await push("Answer less", stage);
-  await watched(() => type(sync, stage), stage);
-  await page(stage);
+  await type([typed("git revert --no-edit HEAD >/dev/null")], stage);
+  const fault = typed(`sed -i 's, || request.url === "/ready" ?, ?,' hello/page.mjs`);
+  await type([fault, typed(`echo 'deadline = "10s"' >>hello/pgo.toml`), push("Answer less")], stage);
+  await watched(() => type([sync(refused)], stage), stage);
+  await type([page], stage);
 
   chapter("6  It is not tried again, and the history says why", stage);
-  await type(sync, stage);
-  await type("podman exec pgo ctl history", stage);
+  await type([sync(refused)], stage);
+  await type([typed("podman exec pgo ctl history")], stage);
 }
 
 /** Tells each phase of the rollout that a command waits for. */
@@ -62,11 +71,13 @@ async function watched(command: () => Promise<void>, stage: Stage): Promise<void
   const began = performance.now();
   let over = false;
   const watch = async () => {
-    for (let last: string | null = null; !over; await pause(200, undefined, { signal: stage.signal })) {
+    let last: string | undefined;
+    while (!over) {
       const { code, text } = await run([script, "exec", stage.name, "--", "podman", "exec", "pgo", "ctl", "status", "--json"], stage);
-      const phase = code === 0 ? ((JSON.parse(text) as StatusReport).applications[0]?.phase ?? null) : last;
-      if (phase !== null && phase !== last) print(paint(`  … ${phase} (${since(began)})`, "dim", stage));
+      const phase: string | undefined = code === 0 ? ((JSON.parse(text) as StatusReport).applications[0]?.phase ?? undefined) : last;
+      if (phase !== undefined && phase !== last) print(paint(`  … ${phase} (${since(began)})`, "dim", stage));
       last = phase;
+      await pause(200, undefined, { signal: stage.signal });
     }
   };
   const end = async () => {
@@ -76,25 +87,19 @@ async function watched(command: () => Promise<void>, stage: Stage): Promise<void
   await Promise.all([end(), watch()]);
 }
 
-/** Commits all changes in the clone and pushes them. */
-async function push(message: string, stage: Stage): Promise<void> {
-  await type(`git commit --quiet --all --message "${message}" && git push --quiet`, stage);
-}
-
-/** What the page says now. */
-async function page(stage: Stage): Promise<void> {
-  await type("curl --silent http://127.0.0.1:8080/ | grep -o '<h1>.*</h1>'", stage);
-}
-
-/** Prints a command, runs it in the host, in the clone once there is one, and prints what it says. ctl's exit codes say what its words do. */
-async function type(command: string, stage: Stage): Promise<void> {
-  print(`\n  ${paint("#", "dim", stage)} ${paint(command, "bold", stage)}`);
-  const author =
-    "export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=user.name GIT_CONFIG_VALUE_0=Demo GIT_CONFIG_KEY_1=user.email GIT_CONFIG_VALUE_1=demo@example.com";
-  const words = [script, "exec", stage.name, "--", "bash", "-c", `${author}; [ ! -d hello ] || cd hello; ${command}`];
-  await run(words, stage, (line) => {
-    print(`  ${line}`);
-  });
+/** Prints commands, runs them in the host, in the clone once there is one, and prints what they say. Throws at an exit code that is not in the story. */
+async function type(commands: readonly Typed[], stage: Stage): Promise<void> {
+  print("");
+  const author = ["user.name", "Demo", "user.email", "demo@example.com"];
+  for (const { command, exit } of commands) {
+    print(`  ${paint("#", "dim", stage)} ${paint(command, "bold", stage)}`);
+    const shell = `set -o pipefail; [ ! -d hello ] || { cd hello && git config "$0" "$1" && git config "$2" "$3"; }; ${command}`;
+    const words = [script, "exec", stage.name, "--", "bash", "-c", shell, ...author];
+    const { code } = await run(words, stage, (line) => {
+      print(line === "" ? "" : `  ${line}`);
+    });
+    if (code !== exit) throw new Error(`${command}: exit ${String(code)}, not ${String(exit)}`);
+  }
 }
 
 /** The test host's own script. Its first run on a machine takes a few minutes and says what it does. */
@@ -130,9 +135,9 @@ function run([program = "", ...words]: readonly string[], { signal }: Stage, tel
     let text = "";
     let told = 0;
     const tellLines = () => {
-      for (let next = text.indexOf("\n", told); next >= 0; next = text.indexOf("\n", told)) {
-        tell?.(text.slice(told, next));
-        told = next + 1;
+      for (let end = text.indexOf("\n", told); end >= 0; end = text.indexOf("\n", told)) {
+        tell?.(text.slice(told, end));
+        told = end + 1;
       }
     };
     for (const stream of [child.stdout, child.stderr])
@@ -198,7 +203,7 @@ async function main(words: readonly string[]): Promise<number> {
   }
   const stop = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
-    process.once(signal, () => {
+    process.on(signal, () => {
       stop.abort(new Error(`ended by ${signal}`));
     });
   const stage: Stage = { name: values.name, colour: process.stdout.isTTY && process.env["NO_COLOR"] === undefined, signal: stop.signal };

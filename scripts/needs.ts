@@ -30,7 +30,7 @@ export function missing(machine: Machine): string | undefined {
   if (absent === "apt-get" || absent === "dpkg") return `the test host needs ${absent}: use Debian, Ubuntu or the like`;
   if (absent !== undefined) return `the test host needs ${absent}: apt-get install ${absent}`;
   if ((capabilities & sysAdmin) === 0n) return "the test host needs CAP_SYS_ADMIN: in a container, start that one with --privileged";
-  if (!/ - cgroup2 /.test(mounts))
+  if (!mounts.includes(" - cgroup2 "))
     return "the test host needs cgroup2, which is mounted nowhere: boot with systemd.unified_cgroup_hierarchy=1";
   if (diskType === overlay)
     return `the test host can't keep its disks in ${disks}, which is on an overlay file system: name another directory in PGO_TEST_HOSTS`;

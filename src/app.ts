@@ -3,12 +3,12 @@
 import { hostname } from "node:os";
 
 import { openClock } from "./adapters/clock.ts";
-import { openGit } from "./adapters/git.ts";
+import { openGit } from "./adapters/git/git.ts";
 import { openHost, quadletSearchPath } from "./adapters/host/host.ts";
 import { openJournal } from "./adapters/journal/journal.ts";
 import { logSink } from "./adapters/journal/log.ts";
 import { openMetrics, type Metrics } from "./adapters/journal/metrics.ts";
-import { openPodman } from "./adapters/podman.ts";
+import { openPodman } from "./adapters/podman/podman.ts";
 import { openProber } from "./adapters/probes.ts";
 import { readSecret } from "./adapters/secrets.ts";
 import { openStore } from "./adapters/store/store.ts";

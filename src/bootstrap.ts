@@ -4,7 +4,7 @@ import { mkdir, open, readFile, readdir, rename, rm, rmdir, writeFile } from "no
 import { dirname, join } from "node:path";
 
 import { openClock } from "./adapters/clock.ts";
-import { makeRepository } from "./adapters/example-repository.ts";
+import { makeRepository } from "./adapters/git/example.ts";
 import { openHost } from "./adapters/host/host.ts";
 import { hostOptions, openContext } from "./app.ts";
 import { ask } from "./cli/client.ts";

@@ -5,7 +5,7 @@ import type { Bundle, Problem, Unit } from "../core/bundle.ts";
 import { strayChecks } from "../core/checks.ts";
 import { alteredObjects, type Candidate } from "../core/decide.ts";
 import { readGenerator, type Finding } from "../core/generator.ts";
-import type { Draft } from "../core/layout.ts";
+import { isDropIn, type Draft } from "../core/layout.ts";
 import { digestOf, relativePath, type ApplicationId, type Digest, type RelativePath, type UnitName } from "../core/names.ts";
 import { adviseOn } from "../core/quadlet-keys.ts";
 import { quadletSuffix } from "../core/quadlet.ts";
@@ -220,11 +220,18 @@ function locate(
   return undefined;
 }
 
-/** The generator's own words, with the line of the key that it names and a guess at what was meant. */
+/** The generator's own words, which name the quadlet also for what is in a drop-in of its; with the line of what they quote and a guess at what was meant. */
 function problemOf(finding: Finding, path: RelativePath, bundle: Bundle): Problem {
-  const file = bundle.files.find((one) => one.path === path);
-  const { line, advice } = adviseOn(finding.message, Buffer.from(file?.content ?? "").toString("utf8"));
-  return { file: path, line: finding.line ?? line, message: `${finding.message}${advice}` };
+  const unit = bundle.units.find((one) => one.file === path);
+  const files = [path, ...(unit?.files.filter(isDropIn) ?? [])];
+  const advised = files.map((file) => ({ file, ...adviseOn(finding.message, textOf(file, bundle)) }));
+  const found = finding.line === undefined ? advised.find(({ line }) => line !== undefined) : undefined;
+  const { file = path, line = finding.line, advice = advised[0]?.advice ?? "" } = found ?? {};
+  return { file, line, message: `${finding.message}${advice}` };
+}
+
+function textOf(path: RelativePath, bundle: Bundle): string {
+  return Buffer.from(bundle.files.find((file) => file.path === path)?.content ?? "").toString("utf8");
 }
 
 function unitNames(draft: Draft | undefined): readonly UnitName[] {

@@ -1,11 +1,10 @@
 /** What would come of a decision, without doing it: the same plan that a rollout would carry out, printed. */
 
-import { createTwoFilesPatch } from "diff";
-
-import type { Bundle, BundleFile } from "../core/bundle.ts";
+import type { Bundle } from "../core/bundle.ts";
 import type { Decision } from "../core/decide.ts";
+import { diffOf } from "../core/diff.ts";
 import { partsOf, type ApplicationId } from "../core/names.ts";
-import { plan, targetOf, type Step } from "../core/plan.ts";
+import { plan, targetOf } from "../core/plan.ts";
 import type { PlannedApplication } from "../core/report.ts";
 import type { Context } from "./context.ts";
 import { observe } from "./observe.ts";
@@ -63,39 +62,4 @@ async function stepsTo(
     diff: diffOf(made.steps, live),
     problems: made.conflicts.map(({ file, line, message }) => ({ file, line: line ?? null, message })),
   };
-}
-
-/** Against the last good: what a person changed on the host is told by the step's reason. */
-function diffOf(steps: readonly Step[], live: Bundle | undefined): string {
-  const before = new Map(live?.files.map((file) => [file.path, file]));
-  return steps
-    .map((step) => {
-      if (step.kind === "write") return patch(step.file.path, before.get(step.file.path), step.file);
-      if (step.kind === "remove") return patch(step.path, before.get(step.path), undefined);
-      return "";
-    })
-    .join("");
-}
-
-function patch(path: string, before: BundleFile | undefined, after: BundleFile | undefined): string {
-  if (before?.digest === after?.digest) return "";
-  const [old, now] = [textOf(before), textOf(after)];
-  if (old === undefined || now === undefined) return `Binary file ${path} differs\n`;
-  return createTwoFilesPatch(
-    before === undefined ? "/dev/null" : `a/${path}`,
-    after === undefined ? "/dev/null" : `b/${path}`,
-    old,
-    now,
-    undefined,
-    undefined,
-    { context: 3 },
-  );
-}
-
-/** Undefined for what is no text; values of env files are not shown. */
-function textOf(file: BundleFile | undefined): string | undefined {
-  if (file === undefined) return "";
-  const text = Buffer.from(file.content).toString("utf8");
-  if (text.includes("\0") || text.includes("\uFFFD")) return undefined;
-  return file.mode === 0o600 ? text.replace(/^(?!\s*#)(\s*[A-Za-z_][A-Za-z0-9_]*\s*=)?.+$/gm, "$1***") : text;
 }

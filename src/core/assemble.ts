@@ -3,7 +3,7 @@
 import { fileDigest } from "./files.ts";
 import type { Bundle, BundleFile, Input, Problem, Unit, UnitKind } from "./bundle.ts";
 import { applicationSettings } from "./config.ts";
-import { isDropIn, type Draft, type Located } from "./layout.ts";
+import { dropInOwner, isDropIn, type Draft, type Located } from "./layout.ts";
 import { NameError, digestOf, unitName, type RelativePath, type UnitName } from "./names.ts";
 import { isInert, isUnitKind, plainSuffixes, quadletFacts, quadletSuffix } from "./quadlet.ts";
 import { success, trouble, type Result } from "./result.ts";
@@ -65,7 +65,7 @@ function refusals(path: RelativePath, { entry, origin }: Located): readonly Prob
       const name = path.split("/").at(-1) ?? "";
       if (suffix !== undefined && !isUnitKind(suffix)) return problem(`.${suffix} units are not handled by this version of pgo`);
       if (suffix !== undefined && name.includes("@")) return problem("template units are not handled by this version of pgo");
-      if (plainSuffixes.some((plain) => name.endsWith(`.${plain}`)))
+      if (plainSuffixes.some((plain) => name.endsWith(`.${plain}`) || (name.endsWith(".conf") && path.includes(`.${plain}.d/${name}`))))
         return problem("plain systemd units are not handled by this version of pgo");
       return [];
     }
@@ -86,14 +86,15 @@ function placedFile(
   return { path, mode, content: entry.content, digest: fileDigest(mode, entry.content) };
 }
 
+/** A drop-in's paths are relative to its unit's directory, as in the unit itself. */
 function envFilesOf(texts: ReadonlyMap<RelativePath, { readonly entries: readonly Entry[] }>): ReadonlySet<string> {
   const found = new Set<string>();
-  for (const [path, { entries }] of texts)
+  for (const [path, { entries }] of texts) {
+    const owners = isDropIn(path) ? [...texts.keys()].filter((unit) => baseName(unit) === dropInOwner(path)) : [path];
     for (const entry of entries)
-      if (entry.section === "Container" && entry.key === "EnvironmentFile") {
-        const target = resolve(unitDirectory(path), entry.value.replace(/^-/, ""));
-        if (target !== undefined) found.add(target);
-      }
+      if (entry.section === "Container" && entry.key === "EnvironmentFile")
+        for (const owner of owners) found.add(resolve(unitDirectory(owner), entry.value.replace(/^-/, "")) ?? "");
+  }
   return found;
 }
 
@@ -163,20 +164,16 @@ function keyInputs(entries: readonly Entry[], name: UnitName): readonly Input[] 
   return [...byKey].map(([key, all]) => ({ label: `${key.split("\0")[1] ?? ""}=`, within: name, digest: digestOf(key, ...all) }));
 }
 
+/** The generator searches drop-ins by name in all directories: one of a foreign unit, or of all units of a kind, would reach into other applications. */
 function strayDropIns(texts: Texts, units: readonly Unit[]): readonly Problem[] {
-  const owners = new Set(units.map((unit) => `${unit.name}.d`));
-  return [...texts]
-    .filter(
-      ([path]) =>
-        isDropIn(path) &&
-        !owners.has(path.split("/").at(-2) ?? "") &&
-        quadletSuffix((path.split("/").at(-2) ?? "").slice(0, -2)) !== undefined,
-    )
-    .map(([path, { origin }]) => ({
-      file: origin,
-      line: undefined,
-      message: `is a drop-in for ${(path.split("/").at(-2) ?? "").slice(0, -2)}, which is not a unit of this application`,
-    }));
+  return [...texts].flatMap(([path, { origin }]): readonly Problem[] => {
+    const owner = isDropIn(path) ? dropInOwner(path) : undefined;
+    if (owner === undefined || units.some((unit) => unit.name === owner)) return [];
+    const message = owner.includes(".")
+      ? `is a drop-in for ${owner}, which is not a unit of this application`
+      : `is a drop-in for every ${owner} of the host: put it into a directory UNIT.${owner}.d for each unit that it is meant for`;
+    return [{ file: origin, line: undefined, message }];
+  });
 }
 
 /** The generator takes the first of two units of one name, silently. */

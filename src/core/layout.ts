@@ -52,29 +52,26 @@ export function layout(source: SourceName, paths: readonly string[], entries: Re
       draft.problems.push({ file: located.origin, line: undefined, message: error.message });
     }
   };
-  for (const path of paths) {
-    const below = entriesBelow(path, entries);
-    const units = [...below.keys()].filter((file) => quadletSuffix(file) !== undefined && !isDropIn(file));
-    const applications = new Set(units.filter((file) => file.includes("/")).map((file) => first(file)));
-    const top = units.filter((file) => !file.includes("/"));
-    const topTexts = top.map((file) => textOf(below.get(file)?.entry));
-    for (const [file, located] of below) {
-      if (file.startsWith(".")) continue;
-      const directory = first(file);
-      if (file.includes("/") && applications.has(directory)) add(directory, file.slice(directory.length + 1), located);
-      else if (
-        top.length > 0 &&
-        (!file.includes("/") || top.some((unit) => directory === `${unit}.d`) || topTexts.some((text) => names(text, directory)))
-      )
-        add(source, file, located);
-    }
-    if (top.length > 0 && applications.has(source))
-      draftOf(source).problems.push({
-        file: top[0] ?? path,
-        line: undefined,
-        message: `units at the top form the application "${source}", and so does the directory ${source}/: move them into a directory of their own, or name the source otherwise`,
-      });
+  const places = paths.map((path) => entriesBelow(path, entries));
+  // Of all paths together: an overlay may hold no more than a drop-in or an env file.
+  const units = places.flatMap((below) => [...below].filter(([file]) => quadletSuffix(file) !== undefined && !isDropIn(file)));
+  const applications = new Set(units.filter(([file]) => file.includes("/")).map(([file]) => first(file)));
+  const top = units.filter(([file]) => !file.includes("/"));
+  const topTexts = top.map(([, { entry }]) => textOf(entry));
+  for (const [file, located] of places.flatMap((below) => [...below])) {
+    if (file.startsWith(".")) continue;
+    const directory = first(file);
+    if (file.includes("/") && applications.has(directory)) add(directory, file.slice(directory.length + 1), located);
+    else if (top.length > 0 && (!file.includes("/") || dropInOwner(file) !== undefined || topTexts.some((text) => names(text, directory))))
+      add(source, file, located);
   }
+  const [stray] = applications.has(source) ? top : [];
+  if (stray !== undefined)
+    draftOf(source).problems.push({
+      file: stray[1].origin,
+      line: undefined,
+      message: `units at the top form the application "${source}", and so does the directory ${source}/: move them into a directory of their own, or name the source otherwise`,
+    });
   return [...drafts].flatMap(([name, { files, problems }]) => {
     try {
       return [{ application: applicationId(source, applicationName(name)), files, problems }];
@@ -98,10 +95,15 @@ export function layout(source: SourceName, paths: readonly string[], entries: Re
   });
 }
 
-/** `web.container.d/10-env.conf`: part of a unit, not one. */
+/** `web.container.d/10-env.conf`: part of a unit, not one. A `conf.d/site.conf` is an asset like others. */
 export function isDropIn(path: string): boolean {
-  const parent = path.split("/").at(-2);
-  return parent?.endsWith(".d") === true && path.endsWith(".conf");
+  return path.endsWith(".conf") && dropInOwner(path) !== undefined;
+}
+
+/** `web.container` for a path in `web.container.d/`, `container` for one in `container.d/`; undefined for any other. */
+export function dropInOwner(path: string): string | undefined {
+  const owner = /^(.+)\.d$/.exec(path.split("/").at(-2) ?? "")?.[1];
+  return owner !== undefined && quadletSuffix(`x.${owner}`) !== undefined ? owner : undefined;
 }
 
 function entriesBelow(path: string, entries: ReadonlyMap<string, TreeEntry>): ReadonlyMap<string, Located> {
@@ -112,8 +114,9 @@ function entriesBelow(path: string, entries: ReadonlyMap<string, TreeEntry>): Re
   return found;
 }
 
+/** `Volume=./conf:/etc/web`, `Mount=type=bind,source=./conf,…`, `EnvironmentFile=-env/web.env`. */
 function names(text: string, directory: string): boolean {
-  return text.includes(`./${directory}/`) || text.includes(`./${directory}:`) || text.includes(`=${directory}/`);
+  return [`./${directory}/`, `./${directory}:`, `./${directory},`, `=${directory}/`, `=-${directory}/`].some((form) => text.includes(form));
 }
 
 function textOf(entry: TreeEntry | undefined): string {

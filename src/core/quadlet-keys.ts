@@ -94,12 +94,19 @@ const keys: Readonly<Record<string, readonly string[]>> = {
   Volume: [...shared, "Copy", "Device", "Driver", "Group", "Image", "Label", "Options", "Type", "User", "VolumeName"],
 };
 
-/** For a message that quotes a key: the line that has it, and ` (did you mean …?)` where a known key is close. */
+/**
+ * For a message that quotes a key, or a unit that is not there: the line that has it. And what may be the matter with a key: a newer
+ * Podman's, or a misspelt one.
+ */
 export function adviseOn(message: string, text: string): { readonly line: number | undefined; readonly advice: string } {
+  const entries = parseUnit(text);
+  const missing = /Quadlet \S+ (\S+) was not found/.exec(message)?.[1];
+  if (missing !== undefined) return { line: entries.find(({ value }) => value.split(/[\s:=,]+/).includes(missing))?.line, advice: "" };
   const match = /key '([^']+)' in group '([^']+)'/.exec(message);
   if (match === null) return { line: undefined, advice: "" };
   const [, key = "", group = ""] = match;
-  const line = parseUnit(text).find((entry) => entry.section === group && entry.key === key)?.line;
+  const line = entries.find((entry) => entry.section === group && entry.key === key)?.line;
+  if (keys[group]?.includes(key) === true) return { line, advice: " (a newer Podman knows it, this host's does not)" };
   const meant = closest(key, keys[group] ?? []);
   return { line, advice: meant === undefined ? "" : ` (did you mean ${meant}?)` };
 }

@@ -24,14 +24,16 @@ export function parseUnit(text: string): readonly Entry[] {
     }
     const start = at;
     const parts = [line];
-    // A comment between continuation lines doesn't end them (systemd.syntax(7)).
+    // A comment or an empty line between continuation lines doesn't end them (systemd.syntax(7); tried on Podman's generator).
     while ((parts.at(-1) ?? "").endsWith("\\") && at + 1 < lines.length) {
       at += 1;
       const next = (lines[at] ?? "").trim();
-      if (isComment(next) && next !== "") continue;
-      parts.push(next);
+      if (!isComment(next)) parts.push(next);
     }
-    const joined = parts.map((part) => part.replace(/\\$/, "").trim()).join(" ");
+    const joined = parts
+      .map((part) => part.replace(/\\$/, "").trim())
+      .join(" ")
+      .trim();
     const equals = joined.indexOf("=");
     if (equals > 0) entries.push({ section, key: joined.slice(0, equals).trim(), value: joined.slice(equals + 1).trim(), line: start + 1 });
   }

@@ -151,8 +151,8 @@ function judgePodman(health: "healthy" | "unhealthy" | "starting" | undefined): 
 /** A unit that systemd has given up on stays so. */
 function deathOf(unit: Unit, look: Look): string | undefined {
   if (unit.oneshot && look.result === "success") return undefined;
-  if (look.active === "failed") return `${unit.service} has failed: ${exitOf(look)}`;
-  if (unit.kind === "container" && look.active === "inactive") return `${unit.service} has stopped: ${exitOf(look)}`;
+  if (look.active === "failed") return `has failed: ${exitOf(look)}`;
+  if (unit.kind === "container" && look.active === "inactive") return `has stopped: ${exitOf(look)}`;
   return undefined;
 }
 

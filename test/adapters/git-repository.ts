@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import type { TestContext } from "node:test";
 import { promisify } from "node:util";
 
-import { openGit, type GitOptions } from "../../src/adapters/git.ts";
+import { openGit, type GitOptions } from "../../src/adapters/git/git.ts";
 import type { TreeEntry } from "../../src/core/bundle.ts";
 import type { Source } from "../../src/core/config.ts";
 import { revision, sourceName, type Revision } from "../../src/core/names.ts";

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { addressOf } from "../../src/adapters/git-access.ts";
-import { commitOf, isRewritten, objectContents, remoteRef, treePaths } from "../../src/adapters/git-tree.ts";
-import { failureOf, spoken, type About } from "../../src/adapters/git-trouble.ts";
+import { addressOf } from "../../src/adapters/git/access.ts";
+import { commitOf, isRewritten, objectContents, remoteRef, treePaths } from "../../src/adapters/git/tree.ts";
+import { failureOf, spoken, type About } from "../../src/adapters/git/trouble.ts";
 import { revision } from "../../src/core/names.ts";
 import { success } from "../../src/core/result.ts";
 

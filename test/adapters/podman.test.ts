@@ -5,7 +5,7 @@ import { mkdtemp, rename, rm, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { openPodman, type PodmanSettings } from "../../src/adapters/podman.ts";
+import { openPodman, type PodmanSettings } from "../../src/adapters/podman/podman.ts";
 import type { Podman } from "../../src/ports.ts";
 import { podmanContract } from "../contracts/podman.ts";
 import { FakePodman, listed } from "../fakes/podman.ts";

@@ -75,17 +75,17 @@ for (const user of ["root", "edge"] as const) {
     });
 
     await t.test("a key that is new, one that is gone and one that is other than before", async () => {
-      const changed = web("good", 8081, "Environment=GREETING=hi", "EnvironmentFile=shop.env", "Volume=./conf:/conf:ro", "Memory=200m");
+      const changed = web("good", 8081, "Environment=GREETING=hi", "EnvironmentFile=shop.env", "Volume=./conf:/conf:ro", "ShmSize=1m");
       const { restarted, reloads, entries } = await push({ "shop/shop.container": changed });
       assert.deepEqual({ restarted, reloads }, { restarted: ["shop.service"], reloads: 1 });
       assert.equal(
         entries[0]?.reasons.at(-1),
-        "restart shop.service: Environment= changed in shop.container, Memory= added in shop.container",
+        "restart shop.service: Environment= changed in shop.container, ShmSize= added in shop.container",
       );
       const back = await push({ "shop/shop.container": fleet["shop/shop.container"] });
       assert.equal(
         back.entries[0]?.reasons.at(-1),
-        "restart shop.service: Environment= changed in shop.container, Memory= removed in shop.container",
+        "restart shop.service: Environment= changed in shop.container, ShmSize= removed in shop.container",
       );
     });
 
@@ -110,19 +110,22 @@ for (const user of ["root", "edge"] as const) {
       assert.equal((await pgo.host.exec(["podman", "exec", "systemd-shop", "cat", "/conf/site.conf"])).stdout, "title = Shop\n");
     });
 
-    await t.test("comments, descriptions and [Install] alter nothing that runs, and what only people read is not deployed at all", async () => {
-      const { restarted, reloads, entries } = await push({
-        "blog/blog.container": `# Ours.\n[Unit]\nDescription=The blog\n${web("v2", 8082).replace("multi-user.target ", "")}`,
-      });
-      assert.deepEqual({ restarted, reloads, entries: entries.length }, { restarted: [], reloads: 1, entries: 1 });
-      const { revision, ...readme } = await push({ "README.md": "# Our whole fleet\n", "blog/README.md": "The blog.\n" });
-      assert.deepEqual(
-        { restarted: readme.restarted, reloads: readme.reloads, entries: readme.entries },
-        { restarted: [], reloads: 0, entries: [] },
-      );
-      assert.equal((await pgo.status()).sources[0]?.revision, revision);
-      assert.equal(await pgo.host.exists(`${pgo.placed}/blog/README.md`), false);
-    });
+    await t.test(
+      "comments, descriptions and [Install] alter nothing that runs, and what only people read is not deployed at all",
+      async () => {
+        const { restarted, reloads, entries } = await push({
+          "blog/blog.container": `# Ours.\n[Unit]\nDescription=The blog\n${web("v2", 8082).replace("multi-user.target ", "")}`,
+        });
+        assert.deepEqual({ restarted, reloads, entries: entries.length }, { restarted: [], reloads: 1, entries: 1 });
+        const { revision, ...readme } = await push({ "README.md": "# Our whole fleet\n", "blog/README.md": "The blog.\n" });
+        assert.deepEqual(
+          { restarted: readme.restarted, reloads: readme.reloads, entries: readme.entries },
+          { restarted: [], reloads: 0, entries: [] },
+        );
+        assert.equal((await pgo.status()).sources[0]?.revision, revision);
+        assert.equal(await pgo.host.exists(`${pgo.placed}/blog/README.md`), false);
+      },
+    );
 
     await t.test("what it did stays to be read: one log line for each deployment, with a number to look it up by", async () => {
       const history = await pgo.history();
@@ -163,7 +166,11 @@ test("an application that is deleted in Git is gone from the host, but for its v
     assert.deepEqual({ name, load, active }, { name, load: "not-found", active: "inactive" });
   assert.equal(await pgo.host.sh("systemctl list-units --failed --plain --no-legend"), "");
   assert.equal(await pgo.host.sh("systemctl list-units --all --plain --no-legend 'wiki*' 'plain*' 'once*'"), "");
-  assert.deepEqual((await pgo.host.sh("podman ps --all --format '{{.Names}}'")).split("\n").sort(), ["pgo", "systemd-blog", "systemd-shop"]);
+  assert.deepEqual((await pgo.host.sh("podman ps --all --format '{{.Names}}'")).split("\n").sort(), [
+    "pgo",
+    "systemd-blog",
+    "systemd-shop",
+  ]);
   assert.equal(await pgo.host.sh("podman network ls --format '{{.Name}}'"), "podman");
   assert.deepEqual((await pgo.host.sh("podman volume ls --format '{{.Name}}'")).split("\n").sort(), ["plain", "systemd-wiki-data"]);
 
@@ -184,7 +191,10 @@ test("an application that is deleted in Git is gone from the host, but for its v
   });
 
   await t.test("a unit that an application no longer has is gone alone", async () => {
-    const two = await pgo.repository.commit({ "blog/feed.container": web("good", 8084), "blog/feed.network": "[Network]\n" });
+    const two = await pgo.repository.commit({
+      "blog/feed.container": web("good", 8084, "Network=feed.network"),
+      "blog/feed.network": "[Network]\n",
+    });
     await pgo.outcome("blog", two, "deployed");
     const kept = await pgo.services("blog.service");
     const one = await pgo.repository.commit({ "blog/feed.container": null, "blog/feed.network": null });

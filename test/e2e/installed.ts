@@ -12,6 +12,8 @@ export interface InstalledOptions extends Pick<HostOptions, "suite" | "user"> {
   readonly files?: Readonly<Record<string, string>>;
   /** Lines of pgo.toml behind the source's; the defaults below are for tests that must not take long. */
   readonly config?: string;
+  /** Between two polls; default: a second. */
+  readonly interval?: string;
   /** install.sh writes pgo.toml itself, from its flags: the defaults of everything. */
   readonly byFlags?: boolean;
 }
@@ -55,7 +57,7 @@ export class Installed {
       await installed.install(repository.url, "--ssh-key", host.sshKey, "--known-hosts", host.knownHosts);
       return installed;
     }
-    await installed.configure(options.config ?? quick);
+    await installed.configure(options.config ?? quick, options.interval);
     await installed.install(repository.url);
     return installed;
   }
@@ -70,11 +72,11 @@ export class Installed {
     return `${this.host.quadlets}/pgo/fleet`;
   }
 
-  async configure(rest: string): Promise<void> {
+  async configure(rest: string, interval = "1s"): Promise<void> {
     const auth = `{ ssh_key = "${this.settings}/id", known_hosts = "${this.settings}/known_hosts" }`;
     await this.host.write(
       `${this.settings}/pgo.toml`,
-      `[[source]]\nurl = "${this.repository.url}"\ninterval = "1s"\nauth = ${auth}\n${rest}`,
+      `[[source]]\nurl = "${this.repository.url}"\ninterval = "${interval}"\nauth = ${auth}\n${rest}`,
     );
     await this.host.sh(
       `install -m 600 ${this.host.sshKey} ${this.settings}/id && install -m 644 ${this.host.knownHosts} ${this.settings}/known_hosts`,

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { promisify } from "node:util";
-import { openPodman } from "../../src/adapters/podman.ts";
+import { openPodman } from "../../src/adapters/podman/podman.ts";
 import { podmanContract } from "../contracts/podman.ts";
 import { TestHost } from "../host/test-host.ts";
 

@@ -6,8 +6,8 @@ import { setTimeout as pause } from "node:timers/promises";
 
 import { simpleGit, type SimpleGit } from "simple-git";
 
-import { success, trouble, type Result } from "../core/result.ts";
-import { failureOf, spoken, type About, type GitFailure } from "./git-trouble.ts";
+import { success, trouble, type Result } from "../../core/result.ts";
+import { failureOf, spoken, type About, type GitFailure } from "./trouble.ts";
 
 /** Where and how a git process runs. */
 export interface Place {
@@ -73,7 +73,7 @@ function configured({ cwd, input }: Place, environment: Readonly<Record<string, 
     baseDir: cwd,
     ...(input === undefined ? {} : { input: () => input }),
     allowEnvironment: Object.keys(environment).filter((name) => name.startsWith("GIT_")),
-    // All of these come from git-access.ts, nothing from a repository; simple-git would refuse them else.
+    // All of these come from access.ts, nothing from a repository; simple-git would refuse them else.
     unsafe: {
       allowUnsafeSshCommand: true,
       allowUnsafeConfigPaths: true,

@@ -3,8 +3,8 @@
 import { access, constants } from "node:fs/promises";
 import { dirname } from "node:path";
 
-import type { SecretReference, Source } from "../core/config.ts";
-import { success, trouble, type Result } from "../core/result.ts";
+import type { SecretReference, Source } from "../../core/config.ts";
+import { success, trouble, type Result } from "../../core/result.ts";
 
 export interface AccessOptions {
   /** pgo's directory for clones: git's HOME, and where its only configuration file lies. */

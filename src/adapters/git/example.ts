@@ -4,7 +4,7 @@ import { mkdir, readFile, readdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-import { text, type Place } from "./git-process.ts";
+import { text, type Place } from "./process.ts";
 
 export interface Example {
   /** The directory whose files become the only commit. */

@@ -3,14 +3,14 @@
 import { mkdir, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import type { SecretReference, Source } from "../core/config.ts";
-import { NameError, revision as revisionOf, short, type Revision, type SourceName } from "../core/names.ts";
-import { reasonOf, success, trouble, type Result } from "../core/result.ts";
-import type { Git, GitTrouble, Snapshot } from "../ports.ts";
-import { accessTo, addressOf, gitConfig, gitConfigFile } from "./git-access.ts";
-import { catFile, text, type Place } from "./git-process.ts";
-import * as tree from "./git-tree.ts";
-import { spoken, type GitFailure } from "./git-trouble.ts";
+import type { SecretReference, Source } from "../../core/config.ts";
+import { NameError, revision as revisionOf, short, type Revision, type SourceName } from "../../core/names.ts";
+import { reasonOf, success, trouble, type Result } from "../../core/result.ts";
+import type { Git, GitTrouble, Snapshot } from "../../ports.ts";
+import { accessTo, addressOf, gitConfig, gitConfigFile } from "./access.ts";
+import { catFile, text, type Place } from "./process.ts";
+import * as tree from "./tree.ts";
+import { spoken, type GitFailure } from "./trouble.ts";
 
 export interface GitOptions {
   /** Where clones lie, one directory for each source, named after it; made when missing, 0700. */

@@ -1,6 +1,6 @@
 /** What git and ssh say when they fail, as a reason for people: whose fault it is, whether waiting helps, what to do. Pure. */
 
-import type { GitTrouble } from "../ports.ts";
+import type { GitTrouble } from "../../ports.ts";
 
 /** Whom a failure speaks of: only a clone that may be at fault is made anew. */
 export interface GitFailure extends GitTrouble {

@@ -1,10 +1,10 @@
 /** Podman's REST API (libpod) over its unix socket. */
 
-import { NameError, serviceName, type ServiceName } from "../core/names.ts";
-import { success, trouble, type Result } from "../core/result.ts";
-import type { ContainerState, Podman } from "../ports.ts";
-import { advise, errorOf, hostLogin, loginOf, plain, registryOf, type Login } from "./podman/pull.ts";
-import { ask, PodmanTrouble, type Answer, type Call } from "./podman/socket.ts";
+import { NameError, serviceName, type ServiceName } from "../../core/names.ts";
+import { success, trouble, type Result } from "../../core/result.ts";
+import type { ContainerState, Podman } from "../../ports.ts";
+import { advise, errorOf, hostLogin, loginOf, plain, registryOf, type Login } from "./pull.ts";
+import { ask, PodmanTrouble, type Answer, type Call } from "./socket.ts";
 
 export interface PodmanSettings {
   /** The socket's path: /run/podman/podman.sock, or podman/podman.sock below the user's runtime directory. */

@@ -3,9 +3,9 @@
 import { createHash } from "node:crypto";
 import { posix } from "node:path";
 
-import type { TreeEntry } from "../core/bundle.ts";
-import type { Revision } from "../core/names.ts";
-import { success, trouble, type Result } from "../core/result.ts";
+import type { TreeEntry } from "../../core/bundle.ts";
+import type { Revision } from "../../core/names.ts";
+import { success, trouble, type Result } from "../../core/result.ts";
 
 /** A line of `git ls-tree -r -z`, with `-l` its size too. */
 export interface TreeLine {

@@ -1,0 +1,359 @@
+/** From files to a bundle: what is refused and in which words, how files are placed, and what each unit is made of. */
+
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+
+import fc from "fast-check";
+
+import { assemble } from "../../src/core/assemble.ts";
+import type { Bundle, TreeEntry, Unit } from "../../src/core/bundle.ts";
+import { differences } from "../../src/core/plan.ts";
+import { applicationId, applicationName, relativePath, sourceName } from "../../src/core/names.ts";
+import { bundleOf, shop } from "./model.ts";
+
+const web = "[Container]\nImage=localhost/web:1\n";
+
+function assembled(files: Readonly<Record<string, string | TreeEntry>>, application = shop) {
+  const located = Object.entries(files).map(([path, content]) => {
+    const entry: TreeEntry = typeof content === "string" ? { kind: "file", executable: false, content: Buffer.from(content) } : content;
+    return [relativePath(path), { entry, origin: `apps/shop/${path}` }] as const;
+  });
+  return assemble({ application, files: new Map(located), problems: [] });
+}
+
+function refusals(files: Readonly<Record<string, string | TreeEntry>>): readonly string[] {
+  const made = assembled(files);
+  assert.ok(!made.ok, "it was not refused");
+  return made.trouble.map(({ file, line, message }) => `${file}${line === undefined ? "" : `:${line}`} ${message}`);
+}
+
+function unitIn(bundle: Bundle, name: string): Unit {
+  const unit = bundle.units.find((one) => one.name === name);
+  assert.ok(unit, `no unit ${name}`);
+  return unit;
+}
+
+suite("refused, with the file as Git has it and what to do", () => {
+  for (const [what, files, message] of [
+    ["a pod", { "shop.pod": "[Pod]\n" }, "apps/shop/shop.pod .pod units are not handled by this version of pgo"],
+    [
+      "several quadlets in one file",
+      { "all.quadlets": "" },
+      "apps/shop/all.quadlets .quadlets units are not handled by this version of pgo",
+    ],
+    ["a template", { "web@.container": web }, "apps/shop/web@.container template units are not handled by this version of pgo"],
+    ["a plain unit", { "a.timer": "[Timer]\n" }, "apps/shop/a.timer plain systemd units are not handled by this version of pgo"],
+    [
+      "a plain unit's drop-in",
+      { "a.service.d/x.conf": "[Service]\n" },
+      "apps/shop/a.service.d/x.conf plain systemd units are not handled by this version of pgo",
+    ],
+    [
+      "a symlink",
+      { link: { kind: "symlink", target: "/etc/passwd" } },
+      "apps/shop/link is a symbolic link to /etc/passwd: put the file itself here",
+    ],
+    ["a submodule", { sub: { kind: "other", what: "a submodule" } }, "apps/shop/sub is a submodule: only files can be deployed"],
+    [
+      "a unit that is no text",
+      { "bad.container": { kind: "file", executable: false, content: Buffer.from([0x5b, 0xff, 0xfe]) } },
+      "apps/shop/bad.container is not UTF-8 text",
+    ],
+    [
+      "a drop-in of no unit here",
+      { "db.container.d/x.conf": "[Container]\n" },
+      "apps/shop/db.container.d/x.conf is a drop-in for db.container, which is not a unit of this application",
+    ],
+    [
+      "a drop-in of a name's beginning",
+      { "my-.container.d/x.conf": "[Container]\n" },
+      "apps/shop/my-.container.d/x.conf is a drop-in for my-.container, which is not a unit of this application",
+    ],
+    [
+      "a drop-in of all containers",
+      { "container.d/x.conf": "[Container]\n" },
+      "apps/shop/container.d/x.conf is a drop-in for every container of the host: put it into a directory UNIT.container.d for each unit that it is meant for",
+    ],
+    [
+      "a name that systemd does not take",
+      { "my web.container": web },
+      'apps/shop/my web.container "my web.container" is not a name that systemd takes',
+    ],
+    [
+      "a service name that systemd does not take",
+      { "x.container": `${web}ServiceName=a b\n` },
+      'apps/shop/x.container "a b.service" is not a name that systemd takes',
+    ],
+    [
+      "two units of one name",
+      { "a/web.container": web, "web.container": web },
+      "apps/shop/web.container a second unit is called web.container: the first is a/web.container",
+    ],
+    [
+      "two units of one service",
+      { "other.container": `${web}ServiceName=front\n`, "web.container": `${web}ServiceName=front\n` },
+      "apps/shop/web.container front.service comes of it and of other.container: the first is other.container",
+    ],
+  ] as const)
+    test(what, () => {
+      assert.deepEqual(refusals({ "ok.container": web, ...files }), [message]);
+    });
+
+  test("settings with a key that is none, with its line", () => {
+    assert.match(
+      refusals({ "web.container": web, "pgo.toml": '[health.web]\ndeadlin = "5s"\n' })[0] ?? "",
+      /^apps\/shop\/pgo\.toml:2 .*deadline/,
+    );
+  });
+
+  test("everything at once, not one after the other", () => {
+    assert.equal(refusals({ "a.pod": "", "b.timer": "", link: { kind: "symlink", target: "x" }, "pgo.toml": "x" }).length, 4);
+  });
+
+  test("what the layout had against it", () => {
+    const made = assemble({ application: shop, files: new Map(), problems: [{ file: "my shop", line: undefined, message: "rename it" }] });
+    assert.ok(!made.ok && made.trouble[0]?.message === "rename it");
+  });
+});
+
+suite("files are placed", () => {
+  const files = (bundle: Bundle) => bundle.files.map(({ path, mode }) => `${mode.toString(8)} ${path}`);
+
+  test("644, what is executable 755, env files 600: those that a quadlet or drop-in names, and all that are called so", () => {
+    const bundle = assembled({
+      "web.container": `${web}EnvironmentFile=-conf/settings\n`,
+      "web.container.d/10.conf": "[Container]\nEnvironmentFile=more\n",
+      "conf/settings": "A=1",
+      more: "B=1",
+      "other.env": "C=1",
+      "page.html": "x",
+      "run.sh": { kind: "file", executable: true, content: Buffer.from("x") },
+    });
+    assert.ok(bundle.ok);
+    assert.deepEqual(files(bundle.value), [
+      "600 conf/settings",
+      "600 more",
+      "600 other.env",
+      "644 page.html",
+      "755 run.sh",
+      "644 web.container",
+      "644 web.container.d/10.conf",
+    ]);
+  });
+
+  test("paths are relative to the directory of the unit that has them", () => {
+    const bundle = bundleOf({
+      "deep/web.container": `${web}EnvironmentFile=../up.env\nVolume=./x:/x\n`,
+      "up.env": "A=1",
+      "deep/x/y": "1",
+      "x/z": "1",
+    });
+    assert.deepEqual(unitIn(bundle, "web.container").files, ["deep/web.container", "up.env", "deep/x/y"]);
+  });
+
+  test("pgo.toml, READMEs, licences, editors' leftovers and Git's own files stay in Git", () => {
+    const bundle = bundleOf({
+      "web.container": web,
+      "pgo.toml": "",
+      "README.md": "x",
+      "docs/LICENSE": "x",
+      ".gitignore": "x",
+      "web.container~": "x",
+      ".web.container.swp": "x",
+      "a.orig": "x",
+    });
+    assert.deepEqual(files(bundle), ["644 web.container"]);
+  });
+});
+
+suite("a unit is made of", () => {
+  const inputs = (unit: Unit) => unit.inputs.map(({ label, within }) => (within === undefined ? label : `${label} in ${within}`));
+
+  test("its keys, its drop-ins, and the files that it mounts or names, and of nothing else", () => {
+    const bundle = bundleOf({
+      "web.container": `# c\n[Unit]\nDescription=Web\nAfter=db.service\n${web}Volume=./conf:/c\nVolume=./page.html:/p\nEnvironmentFile=web.env\n[Install]\nWantedBy=default.target\n`,
+      "web.container.d/10-a.conf": "[Container]\nLabel=a=1\n",
+      "web.container.d/20-b.conf": "[Install]\nWantedBy=x.target\n",
+      "conf/a": "1",
+      "conf/deep/b": "1",
+      confetti: "1",
+      "page.html": "1",
+      "web.env": "A=1",
+      "other.html": "1",
+    });
+    assert.deepEqual(inputs(unitIn(bundle, "web.container")), [
+      "After= in web.container",
+      "Image= in web.container",
+      "Volume= in web.container",
+      "EnvironmentFile= in web.container",
+      "web.container.d/10-a.conf",
+      "web.env",
+      "conf/a",
+      "conf/deep/b",
+      "page.html",
+    ]);
+  });
+
+  test("what a drop-in mounts too", () => {
+    const bundle = bundleOf({ "web.container": web, "web.container.d/1.conf": "[Container]\nVolume=./conf:/c\n", "conf/a": "1" });
+    assert.ok(inputs(unitIn(bundle, "web.container")).includes("conf/a"));
+  });
+
+  test("a mounted directory that is called like one of drop-ins", () => {
+    const bundle = bundleOf({ "web.container": `${web}Volume=./conf.d:/etc/nginx/conf.d:ro\n`, "conf.d/site.conf": "server {}" });
+    assert.ok(inputs(unitIn(bundle, "web.container")).includes("conf.d/site.conf"));
+  });
+
+  test("all of the application where it mounts that, but other units' texts", () => {
+    const bundle = bundleOf({ "web.container": `${web}Volume=.:/all\n`, "db.container": web, "conf/a": "1" });
+    assert.deepEqual(unitIn(bundle, "web.container").files, ["web.container", "conf/a"]);
+  });
+
+  test("nothing outside of the application", () => {
+    const bundle = bundleOf({
+      "web.container": `${web}Volume=../../etc:/e\nVolume=/conf:/c\nEnvironmentFile=~/x\n`,
+      "conf/a": "1",
+      "etc/a": "1",
+    });
+    assert.deepEqual(unitIn(bundle, "web.container").files, ["web.container"]);
+  });
+
+  test("its drop-ins' keys where they say more than the unit: image, health, names", () => {
+    const bundle = bundleOf({
+      "web.container": web,
+      "web.container.d/10.conf": "[Container]\nImage=localhost/web:2\nHealthCmd=true\nServiceName=front\n",
+    });
+    const { image, healthCmd, service } = unitIn(bundle, "web.container");
+    assert.deepEqual([image, healthCmd, service], ["localhost/web:2", true, "front.service"]);
+  });
+
+  test("drop-ins in the order of their names, whatever directory they are in", () => {
+    const bundle = bundleOf({
+      "a/web.container.d/20.conf": "[Container]\nImage=localhost/web:20\n",
+      "b/web.container.d/10.conf": "[Container]\nImage=localhost/web:10\n",
+      "web.container": web,
+    });
+    assert.equal(unitIn(bundle, "web.container").image, "localhost/web:20");
+  });
+});
+
+suite("a change is a reason to restart, named by what changed", () => {
+  const before = {
+    "web.container": `${web}Label=a=1\nVolume=./conf:/c\n`,
+    "conf/a": "1",
+    "web.container.d/1.conf": "[Container]\nLabel=b=1\n",
+  };
+  const reasons = (after: Readonly<Record<string, string>>) =>
+    differences(unitIn(bundleOf(before), "web.container").inputs, unitIn(bundleOf({ ...before, ...after }), "web.container").inputs);
+
+  for (const [what, after, said] of [
+    ["a key", { "web.container": before["web.container"].replace("web:1", "web:2") }, ["Image= changed in web.container"]],
+    ["a key added", { "web.container": `${before["web.container"]}Exec=run\n` }, ["Exec= added in web.container"]],
+    ["a key removed", { "web.container": before["web.container"].replace("Label=a=1\n", "") }, ["Label= removed in web.container"]],
+    ["one of several values", { "web.container": `${before["web.container"]}Label=c=1\n` }, ["Label= changed in web.container"]],
+    ["a file", { "conf/a": "2" }, ["conf/a changed"]],
+    ["a file added", { "conf/b": "2" }, ["conf/b added"]],
+    ["a drop-in", { "web.container.d/1.conf": "[Container]\nLabel=b=2\n" }, ["web.container.d/1.conf changed"]],
+    ["a comment", { "web.container": `# hello\n${before["web.container"]}` }, []],
+    ["a description", { "web.container": `[Unit]\nDescription=x\n${before["web.container"]}` }, []],
+    ["a drop-in's comment", { "web.container.d/1.conf": "# x\n[Container]\nLabel=b=1\n" }, []],
+    ["the order of different keys", { "web.container": "[Container]\nVolume=./conf:/c\nLabel=a=1\nImage=localhost/web:1\n" }, []],
+    ["a file that it does not use", { other: "1" }, []],
+  ] as const)
+    test(`${what}: ${said.join(", ") || "no reason"}`, () => {
+      assert.deepEqual(reasons(after), said);
+    });
+});
+
+suite("the digest of a bundle", () => {
+  const files = { "web.container": web, "conf/a": "1" };
+  const digest = (more: Readonly<Record<string, string | TreeEntry>>) => {
+    const made = assembled({ ...files, ...more });
+    assert.ok(made.ok);
+    return made.value.digest;
+  };
+
+  test("is that of what is placed and how it is checked: a README or the files' order don't change it", () => {
+    assert.equal(digest({ "README.md": "x", ".gitignore": "y" }), digest({}));
+    const turned = assembled({ "conf/a": "1", "web.container": web });
+    assert.ok(turned.ok && turned.value.digest === digest({}));
+  });
+
+  test("changes with any other byte, with pgo.toml, and with a file's being executable", () => {
+    const all = [
+      digest({}),
+      digest({ "pgo.toml": "# x\n" }),
+      digest({ "pgo.toml": '[health.web]\ndeadline = "5s"\n' }),
+      digest({ "web.container": `# x\n${web}` }),
+      digest({ "conf/a": "2" }),
+      digest({ "conf/b": "1" }),
+      digest({ "conf/a": { kind: "file", executable: true, content: Buffer.from("1") } }),
+    ];
+    assert.equal(new Set(all).size, all.length);
+  });
+
+  test("differs between applications, so that what fails in one is not in quarantine for the other", () => {
+    const other = assembled(files, applicationId(sourceName("fleet"), applicationName("blog")));
+    assert.ok(other.ok && other.value.digest !== digest({}));
+  });
+});
+
+test("whatever the files, they make a bundle or problems, each with a file of theirs, and the same again the next time", () => {
+  const name = fc.constantFrom(
+    "web.container",
+    "app.network",
+    "data.volume",
+    "web.container.d/1.conf",
+    "container.d/1.conf",
+    "conf.d/a.conf",
+    "a/web.container",
+    "pgo.toml",
+    "x.pod",
+    "x@.container",
+    "a.env",
+    "README",
+    ".gitkeep",
+    "we b.container",
+    "x.timer",
+  );
+  const content = fc.oneof(
+    fc.constantFrom(
+      web,
+      "[Container]\nServiceName=x\n",
+      "[Network]\n",
+      "Volume=./conf.d:/x\n",
+      "[Container]\nVolume=..:/x\nEnvironmentFile=./../a.env\n",
+    ),
+    fc.string({ unit: "binary", maxLength: 30 }),
+  );
+  const entry: fc.Arbitrary<TreeEntry> = fc.oneof(
+    {
+      weight: 8,
+      arbitrary: fc.record({
+        kind: fc.constant("file" as const),
+        executable: fc.boolean(),
+        content: content.map((text) => Buffer.from(text)),
+      }),
+    },
+    {
+      weight: 1,
+      arbitrary: fc.uint8Array({ maxLength: 9 }).map((bytes) => ({ kind: "file" as const, executable: false, content: bytes })),
+    },
+    { weight: 1, arbitrary: fc.constantFrom<TreeEntry>({ kind: "symlink", target: "/" }, { kind: "other", what: "a submodule" }) },
+  );
+  fc.assert(
+    fc.property(fc.dictionary(name, entry, { maxKeys: 8, noNullPrototype: true }), (files) => {
+      const made = assembled(files);
+      assert.deepEqual(assembled(files), made);
+      if (!made.ok) for (const { file } of made.trouble) assert.ok(Object.hasOwn(files, file.replace("apps/shop/", "")), file);
+      else
+        for (const unit of made.value.units)
+          for (const path of unit.files)
+            assert.ok(
+              made.value.files.some((file) => file.path === path),
+              path,
+            );
+    }),
+    { numRuns: 500 },
+  );
+});

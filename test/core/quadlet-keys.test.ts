@@ -1,0 +1,29 @@
+/** What is added to the generator's own words. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { adviseOn } from "../../src/core/quadlet-keys.ts";
+
+const text = "[Unit]\nDescription=Web\n\n[Container]\nImage=web\nPublishPorts=80:80\nMemory=1g\nUtterly=strange\n";
+const about = (key: string) => adviseOn(`unsupported key '${key}' in group 'Container'`, text);
+
+test("a misspelt key is found in the file, and what was meant is guessed", () => {
+  assert.deepEqual(about("PublishPorts"), { line: 6, advice: " (did you mean PublishPort?)" });
+});
+
+test("a key that only a newer Podman takes is not taken for a misspelt one", () => {
+  assert.deepEqual(about("Memory"), { line: 7, advice: " (a newer Podman knows it, this host's does not)" });
+});
+
+test("the line that names a missing unit is found, as a value or as a part of one", () => {
+  const units =
+    "[Unit]\nAfter=db.container cache.container\n[Container]\nNetwork=app.network:ip=10.0.0.2\nMount=type=volume,source=app.volume,dst=/x\n";
+  const lineOf = (unit: string) => adviseOn(`requested Quadlet unit ${unit} was not found`, units).line;
+  assert.deepEqual(["cache.container", "app.network", "app.volume", "p.network"].map(lineOf), [2, 4, 5, undefined]);
+});
+
+test("nothing is guessed of a key that is like no other, nor of a message about something else", () => {
+  assert.deepEqual(about("Utterly"), { line: 8, advice: "" });
+  assert.deepEqual(adviseOn("no Image or Rootfs key specified", text), { line: undefined, advice: "" });
+});
