@@ -1,6 +1,7 @@
 /** Carries out a plan: each step by its executor, each result saved before the next begins. */
 
-import type { Unit } from "../core/bundle.ts";
+import type { Bundle, Unit } from "../core/bundle.ts";
+import { checkIn } from "../core/checks.ts";
 import { imagesOf, targetOf, type Plan, type Step } from "../core/plan.ts";
 import { reasonOf, success, trouble, type Result } from "../core/result.ts";
 import type { Context } from "./context.ts";
@@ -9,6 +10,13 @@ import { linked } from "./linked.ts";
 type Executors = {
   readonly [Kind in Step["kind"]]: (step: Extract<Step, { kind: Kind }>, signal: AbortSignal) => Promise<Result<void, string>>;
 };
+
+/** What a plan's steps belong to. */
+export interface Work {
+  readonly deployment: number;
+  /** What the plan goes to; undefined: the application goes away. */
+  readonly bundle: Bundle | undefined;
+}
 
 /** Brings every image that the plan's starts need, before anything is touched. The trouble is for people. */
 export async function pullImages(plan: Plan, { podman }: Context, signal: AbortSignal): Promise<Result<void, string>> {
@@ -24,8 +32,9 @@ export async function pullImages(plan: Plan, { podman }: Context, signal: AbortS
  * Runs the steps in order and stops at the first that fails; the trouble is one line.
  * Throws only when `signal` is aborted: what was done is saved, and the next pass goes on from there.
  */
-export async function apply(plan: Plan, deployment: number, context: Context, signal: AbortSignal): Promise<Result<void, string>> {
-  const execute = executors(plan, context);
+export async function apply(plan: Plan, work: Work, context: Context, signal: AbortSignal): Promise<Result<void, string>> {
+  const { deployment } = work;
+  const execute = executors(plan, work.bundle, context);
   for (const step of plan.steps) {
     signal.throwIfAborted();
     const began = context.clock.monotonic();
@@ -43,12 +52,12 @@ export async function apply(plan: Plan, deployment: number, context: Context, si
  * the health deadline ends the waiting before.
  */
 async function startWithin(
-  unit: Unit,
+  { unit, bundle }: { readonly unit: Unit; readonly bundle: Bundle | undefined },
   start: (signal: AbortSignal) => Promise<Result<void, string>>,
   { clock, config }: Context,
   signal: AbortSignal,
 ): Promise<Result<void, string>> {
-  const { deadline } = config.health;
+  const { deadline } = bundle === undefined ? config.health : checkIn(bundle, unit, config).patience;
   return linked(signal, async ({ signal: inner }) => {
     const late = clock.sleep(deadline, inner).then(
       () => trouble(`start ${unit.service}: still not up after ${Math.round(deadline / 1000)} s: see journalctl -u ${unit.service}`),
@@ -70,12 +79,12 @@ async function attempt(step: Step, executors: Executors, signal: AbortSignal): P
   }
 }
 
-function executors({ application }: Plan, context: Context): Executors {
+function executors({ application }: Plan, bundle: Bundle | undefined, context: Context): Executors {
   const { host, podman, store } = context;
   const startBy = (verb: "start" | "restart") => async (step: Extract<Step, { kind: "start" | "restart" }>, signal: AbortSignal) => {
     // systemd refuses a start after 5 in 10 s, and a crash-looping bad version has used those up when the good one comes back.
     await host.resetFailed(step.service, signal);
-    const done = await startWithin(step.unit, (inner) => host.job(verb, step.service, inner), context, signal);
+    const done = await startWithin({ unit: step.unit, bundle }, (inner) => host.job(verb, step.service, inner), context, signal);
     if (!done.ok) return done;
     const state = (await host.services([step.service], signal)).get(step.service);
     store.saveStarted(application, step.service, {

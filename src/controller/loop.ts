@@ -2,7 +2,7 @@
 
 import type { Source } from "../core/config.ts";
 import { backoff, jittered } from "../core/decide.ts";
-import { serviceName, type SourceName } from "../core/names.ts";
+import { partsOf, serviceName, type SourceName } from "../core/names.ts";
 import { reasonOf } from "../core/result.ts";
 import type { Context } from "./context.ts";
 import { linked } from "./linked.ts";
@@ -43,6 +43,7 @@ export class Loop {
 
   /** Rejects with the signal's reason, or when the host has been silent for too long: systemd then starts pgo anew. */
   async run(signal: AbortSignal): Promise<never> {
+    this.#tellLeftOver();
     for (const { id } of this.#context.store.applications())
       for (const { service, health } of this.#context.store.health(id))
         this.#context.journal.tell({ type: "health", application: id, service, health });
@@ -100,6 +101,18 @@ export class Loop {
   /** Every source has been polled once. */
   ready(): boolean {
     return this.#firstPasses.size === 0;
+  }
+
+  /** An application whose source was taken out of pgo.toml goes on as it is: nothing says that it shall go. */
+  #tellLeftOver(): void {
+    const { config, journal, store } = this.#context;
+    for (const { name } of store.sources()) {
+      const left = store.applications().filter(({ id }) => partsOf(id).source === name);
+      if (config.sources.some((source) => source.name === name) || left.length === 0) continue;
+      const names = left.map(({ id }) => partsOf(id).application).join(", ");
+      const message = `is no longer in pgo.toml; ${names} go on as they are: name it again with allow_empty = true and a branch without them to remove them`;
+      journal.tell({ type: "warning", subject: `source ${name}`, message });
+    }
   }
 
   #nextDue(): Schedule | undefined {

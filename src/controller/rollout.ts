@@ -157,7 +157,7 @@ async function applyTarget(
   const goal: Goal = { application: rollout.application, bundle: bundleOf(target, context) };
   const made = prepared ?? (await replan(goal, context, signal));
   if (made.conflicts[0] !== undefined) return `${made.conflicts[0].file}: ${made.conflicts[0].message}`;
-  const result = await apply(made, rollout.deployment, context, signal);
+  const result = await apply(made, { deployment: rollout.deployment, bundle: goal.bundle }, context, signal);
   return result.ok ? undefined : result.trouble;
 }
 

@@ -1,9 +1,9 @@
 /** Looks at an application's units until all are healthy, or one can't become so any more. */
 
 import type { Bundle, Unit } from "../core/bundle.ts";
-import { checkOf } from "../core/checks.ts";
+import { checkIn } from "../core/checks.ts";
 import type { Check, Health, Sample } from "../core/health.ts";
-import { partsOf, type ServiceName } from "../core/names.ts";
+import type { ServiceName } from "../core/names.ts";
 import { reasonOf } from "../core/result.ts";
 import { follow, isUp, newTrack, verdict, type Look, type Track, type Verdict } from "../core/verdict.ts";
 import type { ContainerState, ServiceState } from "../ports.ts";
@@ -66,11 +66,10 @@ interface Watched {
 }
 
 function watch(bundle: Bundle, since: Date, { config }: Context): readonly Watched[] {
-  const host = config.applications.get(partsOf(bundle.application).application)?.health ?? {};
   return bundle.units.map((unit) => ({
     application: bundle.application,
     unit,
-    check: checkOf(unit, bundle, { host, patience: config.health }),
+    check: checkIn(bundle, unit, config),
     track: newTrack(since),
   }));
 }

@@ -1,8 +1,9 @@
 /** Which check vouches for a unit: the host's pgo.toml, then the application's, then the quadlet's HealthCmd=, then the default. */
 
 import type { Bundle, Problem, Unit } from "./bundle.ts";
-import type { UnitHealthSettings } from "./config.ts";
+import type { Config, UnitHealthSettings } from "./config.ts";
 import type { Check, Patience, Probe } from "./health.ts";
+import { partsOf } from "./names.ts";
 
 type Settings = Readonly<Record<string, UnitHealthSettings>>;
 
@@ -20,6 +21,12 @@ export function checkOf(unit: Unit, bundle: Bundle, { host, patience }: CheckSou
   const probe = probeOf(over) ?? probeOf(own);
   if (probe !== undefined) return { by: "probe", probe, patience: timing };
   return { by: unit.healthCmd ? "podman" : "process", patience: timing };
+}
+
+/** The check of a unit as this host's configuration has it. */
+export function checkIn(bundle: Bundle, unit: Unit, { applications, health }: Pick<Config, "applications" | "health">): Check {
+  const host = applications.get(partsOf(bundle.application).application)?.health ?? {};
+  return checkOf(unit, bundle, { host, patience: health });
 }
 
 /** A `[health.…]` section that names no unit would vouch for nothing, silently. */
