@@ -15,6 +15,7 @@ import { openStore } from "./adapters/store/store.ts";
 import { commands } from "./controller/control.ts";
 import { Bundles, type Context } from "./controller/context.ts";
 import { Loop } from "./controller/loop.ts";
+import { Reach } from "./controller/reach.ts";
 import type { Config } from "./core/config.ts";
 import type { Event } from "./core/event.ts";
 import { openControl } from "./http/control.ts";
@@ -44,20 +45,23 @@ export async function openContext(config: Config, places: Places, environment: N
   const warn = (message: string) => {
     journal.tell({ type: "warning", subject: "secrets", message });
   };
+  const podman = closing.use(openPodman({ socket: podmanSocket(places, environment) }));
+  const host = closing.use(await openHost(hostOptions(config, places, environment, clock), signal));
   const context: Context = {
     config,
     clock,
     store,
     journal,
     bundles: new Bundles(store),
+    reach: new Reach({ host, podman, journal, clock }),
     git: openGit({
       directory: `${config.state.directory}/git`,
       secrets: (reference) => readSecret(reference, { ...config.secrets, environment, warn }),
       environment,
     }),
-    podman: closing.use(openPodman({ socket: podmanSocket(places, environment) })),
+    podman,
     prober: openProber({ clock }),
-    host: closing.use(await openHost(hostOptions(config, places, environment, clock), signal)),
+    host,
   };
   const opened = closing.move();
   return { context, metrics, version, [Symbol.asyncDispose]: () => opened.disposeAsync() };

@@ -90,11 +90,18 @@ export async function uninstall({ keepRunning }: { readonly keepRunning: boolean
   await rmdir(dirname(ownQuadlet(config.value))).catch(() => undefined);
   await host.reload(signal);
   await host.resetFailed(service, signal);
+  if (keepRunning) {
+    // Without its state the next pgo would take the applications' files for somebody else's, and refuse to touch them.
+    terminal.out(
+      `pgo is gone; the applications go on as they are. ${places.config} and ${config.value.state.directory} stay: a pgo that is installed again goes on with them\n`,
+    );
+    return 0;
+  }
   // The directory itself is a mount point of this container.
   for (const name of await readdir(config.value.state.directory))
     await rm(join(config.value.state.directory, name), { recursive: true, force: true });
-  if (!keepRunning) await rm(places.config, { force: true });
-  terminal.out(keepRunning ? "pgo is gone; the applications go on as they are\n" : "pgo and its applications are gone; volumes are kept\n");
+  await rm(places.config, { force: true });
+  terminal.out("pgo and its applications are gone; volumes are kept\n");
   return 0;
 }
 

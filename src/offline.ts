@@ -18,7 +18,7 @@ export async function openOffline(path: string): Promise<OfflineReader | undefin
   }
   const store = openStore(path, { readonly: true });
   return {
-    status: () => statusReport(store, { version: versionOf(), host: hostname(), now: new Date() }, new Map()),
+    status: () => statusReport(store, { version: versionOf(), host: hostname(), now: new Date() }, { live: new Map(), trouble: undefined }),
     history: ({ target, limit, id }) =>
       store
         .deployments({ limit: target === undefined && id === undefined ? limit : 100_000 })

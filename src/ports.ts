@@ -44,9 +44,12 @@ export interface Host {
   write(application: ApplicationId, file: BundleFile, signal: AbortSignal): Promise<void>;
   /** No error if it is gone already; directories that become empty go too. */
   remove(application: ApplicationId, path: RelativePath, signal: AbortSignal): Promise<void>;
-  /** Quadlets in Podman's search path that are not below pgo's directory: path by base name. */
-  foreign(signal: AbortSignal): Promise<ReadonlyMap<string, string>>;
-  /** The host's own generator over a staging copy of all that would be live, foreign quadlets included. */
+  /** Quadlets in Podman's search path, as far as pgo sees it, that pgo did not place, those below its own directory too: path by base name. */
+  foreign(isPlaced: (path: string) => boolean, signal: AbortSignal): Promise<ReadonlyMap<string, string>>;
+  /**
+   * The host's own generator over a staging copy of all that would be live, foreign quadlets included: where one of them comes first, or
+   * would be shadowed though pgo can't see it, its SourcePath= is in the output.
+   */
   dryRun(staged: ReadonlyMap<ApplicationId, readonly BundleFile[]>, signal: AbortSignal): Promise<DryRun>;
 
   /** The present state of services; each name asked for is in the answer (`load: "not-found"` if systemd has none). */

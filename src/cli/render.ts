@@ -16,7 +16,7 @@ import type { Outcome } from "../core/rollout.ts";
 import { paint, relative, table, wrap, type Cell, type Tone, type View } from "./text.ts";
 
 export function renderStatus(report: StatusReport, view: View): string {
-  const { host, version, healthy, sources, applications } = report;
+  const { host, version, healthy, trouble, sources, applications } = report;
   const word = healthy ? paint("healthy", "good", view) : paint("not healthy", "bad", view);
   const rows = applications.map((one) => [
     { text: label(one, applications), tone: "bold" as const },
@@ -28,6 +28,7 @@ export function renderStatus(report: StatusReport, view: View): string {
   const lines = table(rows, 2, view);
   return joined([
     `${paint(host, "bold", view)}: ${word}${paint(`  (pgo ${version})`, "dim", view)}`,
+    ...(trouble === null ? [] : wrap(`${trouble}. What follows is what was last seen`, 2, view)),
     "",
     heading("SOURCES", view),
     ...(sources.length === 0 ? wrap("none: pgo.toml has no [[source]]", 2, view) : sourceLines(sources, view)),

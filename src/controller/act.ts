@@ -10,7 +10,7 @@ import type { Cause, Outcome } from "../core/rollout.ts";
 import type { ApplicationRecord } from "../ports.ts";
 import type { Context } from "./context.ts";
 import { observe, type Survey } from "./observe.ts";
-import { rollOut, type Order } from "./rollout.ts";
+import { isUnfinished, rollOut, type Order } from "./rollout.ts";
 import { lookOnce, worst } from "./verify.ts";
 
 /** An application in one pass. */
@@ -29,6 +29,7 @@ export function decisionOf({ application, candidate }: Pick<Case, "application" 
   const record = store.application(application);
   const memory = {
     lastGood: record?.lastGood,
+    isPlaced: store.inventory(application).size > 0,
     suspended: record?.suspended,
     pinnedAgainst: record?.pinnedAgainst,
     quarantined: new Map(store.quarantined(application).map(({ digest, reason }) => [digest, reason])),
@@ -42,38 +43,46 @@ export type Acted = "as wanted" | "rolled out" | "undone" | "left";
 /** Carries the decision out. */
 export async function act(one: Case, context: Context, signal: AbortSignal): Promise<Acted> {
   const { application, candidate } = one;
+  if (isUnfinished(application, context)) return "left";
   const decision = decisionOf(one, context);
   switch (decision.do) {
     case "leave":
       if (!differs(one, context)) return "as wanted";
-      note(application, "held", { message: "suspended", until: decision.until, tries: 0 }, context);
-      return "left";
+      return keepBack(application, "held", { message: "suspended: a change in Git waits", until: decision.until, tries: 0 }, context);
     case "keep":
       keep(application, context);
       return "as wanted";
     case "reject":
-      note(application, "rejected", { message: problemText(decision.problems) }, context);
-      return "left";
+      return keepBack(application, "rejected", { message: problemText(decision.problems) }, context);
     case "quarantine": {
-      const outcome = context.store.application(application)?.lastGood === undefined ? "failed" : "rolled-back";
-      note(application, outcome, { message: decision.reason }, context);
-      return "left";
+      const record = context.store.application(application);
+      const outcome = record?.lastGood === undefined ? "failed" : "rolled-back";
+      // Its own rollout has told this already.
+      if (record?.outcome === "failed" || (record?.outcome === outcome && record.message?.endsWith(decision.reason) === true))
+        return "left";
+      return keepBack(application, outcome, { message: `not tried again: ${decision.reason}` }, context);
     }
     case "hold":
-      note(application, "held", { message: decision.why, until: decision.until, tries: 0 }, context);
-      return "left";
+      return keepBack(application, "held", { message: decision.why, until: decision.until, tries: 0 }, context);
     case "roll-out":
       if (one.dependency !== undefined) {
-        note(
-          application,
-          "held",
-          { message: `it depends on ${one.dependency}, which is not as Git wants it`, until: undefined, tries: 0 },
-          context,
-        );
-        return "left";
+        const message = `it depends on ${one.dependency}, which is not as Git wants it`;
+        return keepBack(application, "held", { message, until: undefined, tries: 0 }, context);
       }
       return carryOut(one, decision.bundle, candidate.kind === "absent" ? undefined : one.draft, context, signal);
   }
+}
+
+/** Notes why Git's version is not rolled out; but when what runs is in trouble itself, that comes first, and has been told. */
+function keepBack(application: ApplicationId, outcome: Outcome, said: Note, context: Context): "left" {
+  const record = context.store.application(application);
+  if (record === undefined || !isBroken(record)) note(application, outcome, said, context);
+  return "left";
+}
+
+/** The last good itself could not be put right: told, and tried again, until a look at the host finds it well. */
+function isBroken({ outcome, held }: ApplicationRecord): boolean {
+  return outcome === "failed" && held !== undefined;
 }
 
 /**
@@ -82,10 +91,12 @@ export async function act(one: Case, context: Context, signal: AbortSignal): Pro
  */
 export async function repair(record: ApplicationRecord, survey: Survey | undefined, context: Context, signal: AbortSignal): Promise<void> {
   const { store, clock, bundles } = context;
-  const { id: application, lastGood, revision } = record;
-  if (lastGood === undefined || revision === undefined || isSuspended(record, clock.now())) return;
-  if (record.outcome === "failed" && record.held?.until !== undefined && record.held.until > clock.now()) return;
-  const bundle = bundles.get(lastGood);
+  const { id: application, lastGood } = record;
+  if (isUnfinished(application, context)) return;
+  const bundle = lastGood === undefined ? undefined : bundles.get(lastGood);
+  // Without a last good there may still be what a failed first rollout could not take away again.
+  if ((bundle === undefined && store.inventory(application).size === 0) || isSuspended(record, clock.now())) return;
+  if (isBroken(record) && record.held?.until !== undefined && record.held.until > clock.now()) return;
   if (survey !== undefined) {
     const { observed } = await observe({ application, bundle, survey }, context, signal);
     const made = plan({ application, bundle }, observed);
@@ -95,7 +106,14 @@ export async function repair(record: ApplicationRecord, survey: Survey | undefin
     }
   }
   const permit = (made: Plan) => againstRepair(made, context);
-  const order: Order = { application, bundle, stored: undefined, cause: "drift", permit, commit: lastCommit(record, revision, context) };
+  const order: Order = {
+    application,
+    bundle,
+    stored: undefined,
+    cause: "drift",
+    permit,
+    commit: lastCommit(record, record.revision, context),
+  };
   const rolled = await rollOut(order, context, signal);
   switch (rolled.kind) {
     case "in-sync":
@@ -118,11 +136,11 @@ export async function repair(record: ApplicationRecord, survey: Survey | undefin
 }
 
 /**
- * Part of the loop that catches surprises: one application's, such as systemd not answering, must not keep the others from their turn.
- * A rollout that was under way is finished by a later pass.
+ * Part of the loop that catches surprises: one application's must not keep the others from their turn. Where systemd or Podman does not
+ * answer there is no turn for any: throws HostAway. A rollout that was under way is finished by a later pass.
  */
 export async function guarded<Value>(
-  application: ApplicationId,
+  { application, outcome = "held" }: { readonly application: ApplicationId; readonly outcome?: "held" | "failed" },
   work: () => Promise<Value>,
   context: Context,
   signal: AbortSignal,
@@ -131,7 +149,8 @@ export async function guarded<Value>(
     return await work();
   } catch (error) {
     signal.throwIfAborted();
-    note(application, "held", { message: reasonOf(error), until: undefined, tries: 0 }, context);
+    await context.reach.check(signal);
+    note(application, outcome, { message: reasonOf(error), until: undefined, tries: 0 }, context);
     return undefined;
   }
 }
@@ -152,7 +171,7 @@ function keep(application: ApplicationId, context: Context): void {
   // Git has it no more and it never ran: nothing is left to tell of it.
   if (record.lastGood === undefined) context.store.forgetApplication(application);
   const settled: readonly Outcome[] = ["deployed", "repaired", "in-sync"];
-  if (record.lastGood !== undefined && !settled.includes(record.outcome) && !(record.outcome === "failed" && record.held !== undefined))
+  if (record.lastGood !== undefined && !settled.includes(record.outcome) && !isBroken(record))
     note(application, "in-sync", { message: undefined }, context);
 }
 
@@ -163,7 +182,7 @@ async function carryOut(
   context: Context,
   signal: AbortSignal,
 ): Promise<Acted> {
-  const { application, commit } = one;
+  const { application, candidate, commit } = one;
   const { store, clock } = context;
   const record = store.application(application);
   const waiting = record?.outcome === "held" && record.held?.until !== undefined && record.held.until > clock.now();
@@ -173,6 +192,7 @@ async function carryOut(
   const rolled = await rollOut({ application, bundle, stored, cause: one.asked ?? "commit", commit }, context, signal);
   switch (rolled.kind) {
     case "in-sync":
+      if (bundle === undefined) store.forgetApplication(application);
       note(application, "in-sync", { message: undefined }, context);
       return "as wanted";
     case "held": {
@@ -188,6 +208,9 @@ async function carryOut(
       note(application, "rejected", { message: problemText(rolled.problems) }, context);
       return "left";
     case "settled":
+      // Told with the rollout, and so once: a judgement is made at every try.
+      for (const { file, message } of candidate.kind === "bundle" ? (candidate.warnings ?? []) : [])
+        context.journal.tell({ type: "warning", subject: `${application}/${file}`, message });
       return rolled.settled.outcome === "deployed" ? "rolled out" : "undone";
   }
 }
@@ -212,7 +235,7 @@ function note(application: ApplicationId, outcome: Outcome, { message, until, tr
       outcome,
       revision: record.desired?.revision,
       deployment: undefined,
-      message: message ?? "as Git wants it",
+      message: message ?? (record.desired?.digest === record.lastGood ? "as Git wants it" : "the last good version is as it should be"),
       ms: undefined,
     });
 }
@@ -248,15 +271,19 @@ function differs({ application, candidate }: Case, { store }: Context): boolean 
   return candidate.kind === "absent" ? lastGood !== undefined : candidate.kind !== "bundle" || candidate.bundle.digest !== lastGood;
 }
 
-/** The host shows the last good: only its health may have changed, which is told once. */
+/** The host shows the last good, if there is one: only its health may have changed, which is told once. */
 async function seen(
   record: ApplicationRecord,
-  { bundle, survey }: { readonly bundle: Bundle; readonly survey: Survey | undefined },
+  { bundle, survey }: { readonly bundle: Bundle | undefined; readonly survey: Survey | undefined },
   context: Context,
   signal: AbortSignal,
 ): Promise<void> {
   const { store, journal, clock } = context;
-  const verdicts = await lookOnce({ bundle, since: record.since, survey }, context, signal);
+  if (bundle === undefined) {
+    store.saveInventory(record.id, new Map());
+    return;
+  }
+  const verdicts = await lookOnce({ bundle, survey }, context, signal);
   const health = worst(verdicts.map((one) => one.health));
   const bad = verdicts.find((one) => one.health === "unhealthy");
   if (health !== record.health && (health === "unhealthy" || record.health === "unhealthy"))
@@ -265,16 +292,12 @@ async function seen(
       subject: record.id,
       message: bad === undefined ? "healthy again" : `${bad.service} is unhealthy: ${bad.message ?? "no reason"}`,
     });
+  const now = store.application(record.id);
   store.atomically(() => {
     store.saveHealth(record.id, verdicts, clock.now());
-    const now = store.application(record.id);
-    if (now !== undefined)
-      store.saveApplication(
-        now.outcome === "failed" && now.held !== undefined
-          ? { ...now, health, outcome: "in-sync", message: undefined, held: undefined }
-          : { ...now, health },
-      );
+    if (now !== undefined) store.saveApplication({ ...now, health });
   });
+  if (now !== undefined && isBroken(now)) note(record.id, "in-sync", { message: undefined }, context);
   for (const one of verdicts) journal.tell({ type: "health", application: record.id, service: one.service, health: one.health });
 }
 
@@ -290,7 +313,10 @@ function againstRepair(made: Plan, { store, clock }: Context): string | undefine
 }
 
 /** Drift and rollback are told with the commit that what runs came of. */
-export function lastCommit(record: ApplicationRecord, revision: Revision, { store }: Context): Order["commit"] {
-  const last = store.deployments({ application: record.id, limit: 50 }).find((one) => one.revision === revision);
-  return { revision, ref: last?.ref ?? "", author: last?.author ?? "", subject: last?.subject ?? "" };
+export function lastCommit(record: ApplicationRecord, revision: Revision | undefined, { store }: Context): Order["commit"] {
+  const past = store.deployments({ application: record.id, limit: 50 });
+  const last = revision === undefined ? past[0] : past.find((one) => one.revision === revision);
+  const known = revision ?? last?.revision;
+  if (known === undefined) throw new Error(`put ${record.id} right: the history does not say what was deployed`);
+  return { revision: known, ref: last?.ref ?? "", author: last?.author ?? "", subject: last?.subject ?? "" };
 }

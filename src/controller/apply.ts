@@ -18,6 +18,14 @@ export interface Work {
   readonly bundle: Bundle | undefined;
 }
 
+/** Why a step did not do. */
+export interface Failure {
+  /** In one line. */
+  readonly reason: string;
+  /** It was not refused, nor did it fail in a way that is known: what came of it nobody can say without looking. */
+  readonly surprise: boolean;
+}
+
 /** Brings every image that the plan's starts need, before anything is touched. The trouble is for people. */
 export async function pullImages(plan: Plan, { podman }: Context, signal: AbortSignal): Promise<Result<void, string>> {
   for (const { image, authFile } of imagesOf(plan.steps)) {
@@ -29,10 +37,10 @@ export async function pullImages(plan: Plan, { podman }: Context, signal: AbortS
 }
 
 /**
- * Runs the steps in order and stops at the first that fails; the trouble is one line.
+ * Runs the steps in order and stops at the first that fails.
  * Throws only when `signal` is aborted: what was done is saved, and the next pass goes on from there.
  */
-export async function apply(plan: Plan, work: Work, context: Context, signal: AbortSignal): Promise<Result<void, string>> {
+export async function apply(plan: Plan, work: Work, context: Context, signal: AbortSignal): Promise<Result<void, Failure>> {
   const { deployment } = work;
   const execute = executors(plan, work.bundle, context);
   for (const step of plan.steps) {
@@ -40,7 +48,7 @@ export async function apply(plan: Plan, work: Work, context: Context, signal: Ab
     const began = context.clock.monotonic();
     const result = await attempt(step, execute, signal);
     const ms = Math.round(context.clock.monotonic() - began);
-    const error = result.ok ? null : result.trouble;
+    const error = result.ok ? null : result.trouble.reason;
     context.store.addStep(deployment, { kind: step.kind, target: targetOf(step), because: step.because, ms, error });
     if (!result.ok) return result;
   }
@@ -64,18 +72,21 @@ async function startWithin(
       () => undefined,
     );
     const first = await Promise.race([start(inner), late]);
+    // An end of pgo's ends both, in no certain order, and says nothing about the service.
+    signal.throwIfAborted();
     return first ?? trouble(`start ${unit.service}: interrupted`);
   });
 }
 
 /** One of the two places where a surprise is caught: a step that throws has failed. */
-async function attempt(step: Step, executors: Executors, signal: AbortSignal): Promise<Result<void, string>> {
+async function attempt(step: Step, executors: Executors, signal: AbortSignal): Promise<Result<void, Failure>> {
   try {
     // The table is typed by the union, so each executor gets the step that it is for.
-    return await (executors[step.kind] as (step: Step, signal: AbortSignal) => Promise<Result<void, string>>)(step, signal);
+    const done = await (executors[step.kind] as (step: Step, signal: AbortSignal) => Promise<Result<void, string>>)(step, signal);
+    return done.ok ? done : trouble({ reason: done.trouble, surprise: false });
   } catch (error) {
     signal.throwIfAborted();
-    return trouble(`${step.kind} ${targetOf(step)}: ${reasonOf(error)}`);
+    return trouble({ reason: `${step.kind} ${targetOf(step)}: ${reasonOf(error)}`, surprise: true });
   }
 }
 

@@ -28,3 +28,6 @@ export interface Commands {
 
 /** A target that names nothing, or several things: the message says what there is. */
 export class UnknownTarget extends Error {}
+
+/** It can't be done or answered now, for a reason outside of pgo (Git, systemd or Podman does not answer): told to who asked. */
+export class Unavailable extends Error {}

@@ -5,6 +5,7 @@ import type { Bundle } from "../core/bundle.ts";
 import type { Config } from "../core/config.ts";
 import type { ApplicationId, Digest, RelativePath } from "../core/names.ts";
 import type { Clock, Git, Host, Journal, Podman, Prober, Store, StoredBundle } from "../ports.ts";
+import type { Reach } from "./reach.ts";
 
 export interface Context {
   readonly config: Config;
@@ -16,6 +17,7 @@ export interface Context {
   readonly journal: Journal;
   readonly clock: Clock;
   readonly bundles: Bundles;
+  readonly reach: Reach;
 }
 
 /** Bundles by digest, made again from what Git had; those in use are kept, so that a pass over 200 applications parses nothing twice. */

@@ -1,7 +1,7 @@
 /** The commands of a running pgo. */
 
 import { decisionOf } from "./act.ts";
-import { UnknownTarget, type Commands } from "./commands.ts";
+import { Unavailable, UnknownTarget, type Commands } from "./commands.ts";
 import type { Context } from "./context.ts";
 import type { Loop } from "./loop.ts";
 import { candidatesOf, emptiness } from "./revision.ts";
@@ -27,8 +27,8 @@ export function commands(context: Context, { loop, version, hostName }: Surround
 
   return {
     async status(signal) {
-      const live = await lookAtAll(context, signal);
-      return statusReport(store, { version, host: hostName, now: clock.now() }, live);
+      const sight = await lookAtAll(context, signal);
+      return statusReport(store, { version, host: hostName, now: clock.now() }, sight);
     },
 
     plan: (target, signal) =>
@@ -111,11 +111,11 @@ async function planSource(name: SourceName, context: Context, signal: AbortSigna
   const source = context.config.sources.find((one) => one.name === name);
   if (source === undefined) throw new UnknownTarget(`source ${name} is no longer in pgo.toml`);
   const head = await context.git.head(source, signal);
-  if (!head.ok) throw new Error(`plan ${name}: ${head.trouble.reason}`);
+  if (!head.ok) throw new Unavailable(`plan ${name}: ${head.trouble.reason}`);
   const fetched = await context.git.fetch(source, head.value, context.store.source(name)?.revision, signal);
-  if (!fetched.ok) throw new Error(`plan ${name}: ${fetched.trouble.reason}`);
+  if (!fetched.ok) throw new Unavailable(`plan ${name}: ${fetched.trouble.reason}`);
   const empty = emptiness(source, fetched.value, context);
-  if (empty !== undefined) throw new Error(`plan ${name}: ${empty}`);
+  if (empty !== undefined) throw new Unavailable(`plan ${name}: ${empty}`);
   const { candidates } = await candidatesOf(source, fetched.value, context, signal);
   const found: PlannedApplication[] = [];
   for (const [application, candidate] of candidates) {

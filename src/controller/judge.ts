@@ -42,7 +42,9 @@ class Court {
   readonly #live: ReadonlyMap<ApplicationId, Bundle>;
   readonly #standing = new Map<ApplicationId, Bundle>();
   readonly #refused = new Map<ApplicationId, readonly Problem[]>();
-  readonly #blocked = new Map<ApplicationId, string>();
+  readonly #blocked = new Map<ApplicationId, { readonly digest: Digest; readonly why: string }>();
+  /** What the generator only warns of: told when it is rolled out. */
+  readonly #warnings = new Map<ApplicationId, readonly Problem[]>();
   /** Those equal to their last good: nothing new is judged, but they are there. */
   readonly #unchanged = new Set<ApplicationId>();
 
@@ -80,6 +82,11 @@ class Court {
     this.#block(application);
   }
 
+  /** The last run's word counts: it is of all that still stands. */
+  warn(application: ApplicationId, warnings: readonly Problem[]): void {
+    this.#warnings.set(application, warnings);
+  }
+
   /** Refuses a bundle when there are problems with files of it, named by their path below the application. */
   refuseWith(bundle: Bundle, problems: readonly Problem[]): void {
     const draft = this.draft(bundle.application);
@@ -105,11 +112,11 @@ class Court {
         const problems = this.#refused.get(application);
         if (problems !== undefined)
           return [application, { kind: "rejected", digest: digestOfDraft(this.#drafts.get(application)), problems }];
-        const why = this.#blocked.get(application);
-        if (why !== undefined) return [application, { kind: "blocked", why }];
+        const blocked = this.#blocked.get(application);
+        if (blocked !== undefined) return [application, { kind: "blocked", ...blocked }];
         const bundle = this.#standing.get(application);
         if (bundle === undefined) throw new Error(`judge ${application}: it has vanished`);
-        return [application, { kind: "bundle", bundle }];
+        return [application, { kind: "bundle", bundle, warnings: this.#warnings.get(application) ?? [] }];
       }),
     );
   }
@@ -136,7 +143,7 @@ class Court {
       ])[0];
       if (needed === undefined) continue;
       this.#standing.delete(bundle.application);
-      this.#blocked.set(bundle.application, `it needs ${needed} of ${refused}, which is refused`);
+      this.#blocked.set(bundle.application, { digest: bundle.digest, why: `it needs ${needed} of ${refused}, which is refused` });
       this.#block(bundle.application);
     }
   }
@@ -147,30 +154,31 @@ async function refuseForeign(court: Court, context: Context, signal: AbortSignal
   const admitted = court.admitted();
   if (admitted.length === 0) return;
   const { host, store, config } = context;
-  const foreign = await host.foreign(signal);
-  const states = await host.services([...new Set(admitted.flatMap((bundle) => bundle.units.map((unit) => unit.service)))], signal);
   const ours = (path: string) => {
     const below = path.startsWith(`${config.quadlet.directory}/`) ? path.slice(config.quadlet.directory.length + 1) : "";
     const [source = "", application = "", ...rest] = below.split("/");
     return rest.length > 0 && store.inventory(`${source}/${application}` as ApplicationId).has(relativePath(rest.join("/")));
   };
+  const foreign = await host.foreign(ours, signal);
+  const states = await host.services([...new Set(admitted.flatMap((bundle) => bundle.units.map((unit) => unit.service)))], signal);
   for (const bundle of admitted) {
     const problems = bundle.units.flatMap((unit): readonly Problem[] => {
       const state = states.get(unit.service);
       // A unit whose file is gone from disk but not yet from systemd's memory blocks nobody.
       const owner =
         foreign.get(unit.name) ?? (state?.load === "not-found" ? undefined : (state?.source ?? "") || (state?.fragment ?? "") || undefined);
-      if (owner === undefined || ours(owner)) return [];
-      return [
-        {
-          file: unit.file,
-          line: undefined,
-          message: `the host has ${unit.service} already, from ${owner}, which pgo did not place: rename the unit, or remove that file`,
-        },
-      ];
+      return owner === undefined || ours(owner) ? [] : [taken(unit, owner)];
     });
     court.refuseWith(bundle, problems);
   }
+}
+
+function taken(unit: Unit, owner: string): Problem {
+  const remedy = owner.startsWith("/usr/lib/")
+    ? "give it another name"
+    : "give it another name, or remove that file and run systemctl daemon-reload";
+  const message = `the host has ${unit.service} already, from ${owner}, which pgo did not place: ${remedy}`;
+  return { file: unit.file, line: undefined, message };
 }
 
 /** Each round refuses at least one candidate or is the last, and one refused may have hidden another's fault or provided what another needs. */
@@ -181,8 +189,12 @@ async function refuseByGenerator(court: Court, context: Context, signal: AbortSi
     const report = readGenerator(run.stdout, run.stderr);
     const places = report.findings.map((finding) => ({ finding, place: locate(finding, run.root, staged) }));
     for (const bundle of admitted) {
-      const own = places.filter(({ finding, place }) => place?.application === bundle.application && counts(finding, context));
-      const problems = own.map(({ finding, place }) => problemOf(finding, place?.path ?? ("" as RelativePath), bundle));
+      const own = places.filter(({ place }) => place?.application === bundle.application);
+      const told = (which: (finding: Finding) => boolean) =>
+        own
+          .filter(({ finding }) => which(finding))
+          .map(({ finding, place }) => problemOf(finding, place?.path ?? ("" as RelativePath), bundle));
+      const problems = told((finding) => counts(finding, context));
       const missing = report.findings.some((finding) => finding.severity === "error")
         ? []
         : bundle.units
@@ -192,11 +204,17 @@ async function refuseByGenerator(court: Court, context: Context, signal: AbortSi
               line: undefined,
               message: `the host's generator makes no ${unit.service} of it, and does not say why`,
             }));
-      court.refuseWith(bundle, [...problems, ...missing]);
+      // A quadlet of the same name where pgo can't look, /usr/share/containers/systemd for one: the dry run shows which of them counts.
+      const shadowed = bundle.units.flatMap((unit) => {
+        const foreign = report.sources.get(unit.service)?.find((source) => !source.startsWith(`${run.root}/`));
+        return foreign === undefined ? [] : [taken(unit, foreign)];
+      });
+      court.refuseWith(bundle, [...problems, ...missing, ...shadowed]);
+      court.warn(
+        bundle.application,
+        told((finding) => finding.severity === "warning"),
+      );
     }
-    for (const { finding, place } of places)
-      if (finding.severity === "warning" && place !== undefined && admitted.some((bundle) => bundle.application === place.application))
-        context.journal.tell({ type: "warning", subject: `${place.application}/${place.path}`, message: finding.message });
     const left = court.admitted();
     if (left.length === admitted.length) return;
     admitted = left;

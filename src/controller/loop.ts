@@ -2,11 +2,12 @@
 
 import type { Source } from "../core/config.ts";
 import { backoff, jittered } from "../core/decide.ts";
-import { partsOf, serviceName, type SourceName } from "../core/names.ts";
+import { partsOf, type SourceName } from "../core/names.ts";
 import { reasonOf } from "../core/result.ts";
 import type { Context } from "./context.ts";
 import { linked } from "./linked.ts";
 import { failed, finishInterrupted, pass, type Occasion } from "./pass.ts";
+import { HostAway } from "./reach.ts";
 
 interface Schedule {
   readonly source: Source;
@@ -31,7 +32,6 @@ export class Loop {
   readonly #queue: ((signal: AbortSignal) => Promise<void>)[] = [];
   #wake = new AbortController();
   #busySince: number | undefined;
-  #silentSince: number | undefined;
   readonly #firstPasses: Set<SourceName>;
 
   constructor(context: Context) {
@@ -47,7 +47,7 @@ export class Loop {
     for (const { id } of this.#context.store.applications())
       for (const { service, health } of this.#context.store.health(id))
         this.#context.journal.tell({ type: "health", application: id, service, health });
-    await this.#work(() => finishInterrupted(this.#context, signal), signal);
+    await this.#work(() => finishInterrupted(1, this.#context, signal), signal);
     for (;;) {
       signal.throwIfAborted();
       const command = this.#queue.shift();
@@ -79,10 +79,12 @@ export class Loop {
     });
   }
 
-  /** A pass over a source for an occasion of its own, with the schedule starting anew. For use inside `ask`. */
+  /** A pass over a source for an occasion of its own, with the schedule starting anew. For use inside `ask`; throws HostAway. */
   async passNow(name: SourceName, occasion: Occasion, signal: AbortSignal): Promise<void> {
     const schedule = this.#schedules.find((one) => one.source.name === name);
     if (schedule !== undefined) await this.#pass(schedule, occasion, signal);
+    // What was away before may be back: whoever asks has often just seen to it.
+    if (this.#context.reach.trouble !== undefined) await this.#context.reach.check(signal);
   }
 
   /** Undefined while the loop is alive, else why it is not thought to be. */
@@ -127,42 +129,46 @@ export class Loop {
   async #pass(schedule: Schedule, occasion: Occasion, signal: AbortSignal): Promise<void> {
     const { clock, config, store } = this.#context;
     const { source } = schedule;
-    try {
-      await pass(source, occasion, this.#context, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      failed(source, { reason: reasonOf(error), transient: true }, this.#context);
-    }
+    const away = await this.#guarded(schedule, occasion, signal);
     this.#firstPasses.delete(source.name);
     const failures = store.source(source.name)?.failures ?? 0;
     const wait = failures > 0 ? backoff(failures, source.interval, clock.chance()) : jittered(source.interval, clock.chance());
     const now = clock.monotonic();
     schedule.next = now + wait;
-    if (occasion.drift || occasion.asked) schedule.nextDrift = now + jittered(config.quadlet.driftInterval, clock.chance());
+    // What the host did while it could not be seen is looked at soon after.
+    if (away) schedule.nextDrift = now + jittered(source.interval, clock.chance());
+    else if (occasion.drift || occasion.asked) schedule.nextDrift = now + jittered(config.quadlet.driftInterval, clock.chance());
     schedule.next = Math.min(schedule.next, failures > 0 ? schedule.nextDrift : Infinity);
   }
 
-  /**
-   * Whether systemd and Podman answer. A socket file that is mounted stays the old one when its service restarts (a rootless bus is
-   * mounted so), and refuses for ever: only a new container helps. It is asked only after trouble.
-   */
-  async #listen(signal: AbortSignal): Promise<void> {
-    const { clock, host, podman, store } = this.#context;
-    const trouble =
-      this.#silentSince !== undefined ||
-      store.sources().some((one) => one.state === "failed") ||
-      store.applications().some((one) => one.outcome === "held");
-    if (!trouble) return;
+  /** A pass whose surprises are told; answers whether it was given up because the host does not answer. */
+  async #guarded({ source }: Schedule, occasion: Occasion, signal: AbortSignal): Promise<boolean> {
+    const { clock, journal, reach } = this.#context;
+    const began = clock.monotonic();
     try {
-      await Promise.all([host.services([serviceName("pgo.service")], signal), podman.containers(signal)]);
-      this.#silentSince = undefined;
+      await pass(source, occasion, this.#context, signal);
+      return false;
     } catch (error) {
       signal.throwIfAborted();
-      this.#silentSince ??= clock.monotonic();
-      const silence = clock.monotonic() - this.#silentSince;
-      if (silence > longestSilence)
-        throw new Error(`no answer for ${Math.round(silence / 60_000)} min, pgo ends to be started anew`, { cause: error });
+      if (!(error instanceof HostAway)) await reach.check(signal).catch(() => undefined);
+      if (reach.trouble === undefined) failed(source, { reason: reasonOf(error), transient: true }, this.#context);
+      else journal.tell({ type: "pass", source: source.name, outcome: "host-away", ms: clock.monotonic() - began });
+      return reach.trouble !== undefined;
     }
+  }
+
+  /**
+   * After trouble, whether systemd and Podman answer again. A socket file that is mounted stays the old one when its service restarts (a
+   * rootless bus is mounted so), and refuses for ever: only a new container helps.
+   */
+  async #listen(signal: AbortSignal): Promise<void> {
+    const { reach } = this.#context;
+    if (reach.trouble === undefined) return;
+    await reach.check(signal).catch(() => {
+      signal.throwIfAborted();
+    });
+    if (reach.silence > longestSilence)
+      throw new Error(`no answer for ${Math.round(reach.silence / 60_000)} min, pgo ends to be started anew: ${reach.trouble}`);
   }
 
   async #work(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
@@ -172,7 +178,7 @@ export class Loop {
     } catch (error) {
       // A command's own error has gone to who asked; what is left is a surprise that must not end the loop.
       signal.throwIfAborted();
-      this.#context.journal.tell({ type: "warning", subject: "loop", message: reasonOf(error) });
+      if (!(error instanceof HostAway)) this.#context.journal.tell({ type: "warning", subject: "loop", message: reasonOf(error) });
     } finally {
       this.#busySince = undefined;
     }

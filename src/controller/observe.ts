@@ -4,6 +4,7 @@ import type { Bundle, Unit } from "../core/bundle.ts";
 import { partsOf, type ApplicationId, type RelativePath, type ServiceName } from "../core/names.ts";
 import { observedService, remembered, unitOnDisk, type Readings, type StartRecord } from "../core/observe.ts";
 import type { Goal, Observed } from "../core/plan.ts";
+import type { Target } from "../core/rollout.ts";
 import type { ContainerState, Host, ServiceState } from "../ports.ts";
 import type { Context } from "./context.ts";
 
@@ -71,11 +72,24 @@ export function directoryOf(application: ApplicationId, { config }: Context): st
   return `${config.quadlet.directory}/${source}/${name}`;
 }
 
-/** Bundles whose units may be on the host: the last good, and both ends of a rollout that is under way or was interrupted. */
+/**
+ * Bundles whose units may be on the host: the last good, both ends of a rollout that is under way or was interrupted, and the goals of
+ * earlier ones while something of theirs has not been taken away.
+ */
 function knownBundles(application: ApplicationId, { store, bundles }: Context): readonly Bundle[] {
-  const digests = new Set([
+  const targets = new Set<Target | undefined>([
     store.application(application)?.lastGood,
     ...store.rollouts().flatMap((rollout) => (rollout.application === application ? [rollout.goal, rollout.fallback] : [])),
   ]);
-  return [...digests].flatMap((digest) => (digest === undefined || digest === "absent" ? [] : [bundles.get(digest)]));
+  const made = () => [...targets].flatMap((digest) => (digest === undefined || digest === "absent" ? [] : [bundles.get(digest)]));
+  const known = made();
+  const files = new Set(known.flatMap((bundle) => bundle.files.map((file) => file.path)));
+  const services = new Set(known.flatMap((bundle) => bundle.units.map((unit) => unit.service)));
+  const isExplained =
+    [...store.inventory(application).keys()].every((path) => files.has(path)) &&
+    [...store.started(application).keys()].every((service) => services.has(service));
+  if (isExplained) return known;
+  for (const { goal } of store.deployments({ application, limit: 20 }))
+    if (goal !== "absent" && store.bundle(goal) !== undefined) targets.add(goal);
+  return made();
 }

@@ -2,7 +2,7 @@
 
 import type { Source } from "../core/config.ts";
 import { partsOf, type ApplicationId, type Revision } from "../core/names.ts";
-import type { GitTrouble, Snapshot, SourceRecord } from "../ports.ts";
+import type { ApplicationRecord, GitTrouble, Snapshot, SourceRecord, Store } from "../ports.ts";
 import { guarded, isSuspended } from "./act.ts";
 import type { Context } from "./context.ts";
 import { dealWithRevision, emptiness } from "./revision.ts";
@@ -22,7 +22,7 @@ export interface Occasion {
 /** Never throws for trouble of Git's or of a single application's; what is found is saved and told. Answers whether Git could be read. */
 export async function pass(source: Source, occasion: Occasion, context: Context, signal: AbortSignal): Promise<boolean> {
   const began = context.clock.monotonic();
-  await finishInterrupted(context, signal);
+  await finishInterrupted(0, context, signal);
   const head = await timed("ls-remote", source, (inner) => context.git.head(source, inner), context, signal);
   let touched: ReadonlySet<ApplicationId> = new Set();
   let outcome: "in-sync" | "changed" | "source-failed" = "in-sync";
@@ -52,23 +52,26 @@ export async function pass(source: Source, occasion: Occasion, context: Context,
 }
 
 /** Rollouts that a crash, or trouble with systemd or Podman, left unfinished come before anything new. */
-export async function finishInterrupted(context: Context, signal: AbortSignal): Promise<void> {
-  for (const rollout of context.store.rollouts())
-    await guarded(rollout.application, () => resume(rollout, context, signal), context, signal);
+export async function finishInterrupted(starts: 0 | 1, context: Context, signal: AbortSignal): Promise<void> {
+  for (const rollout of context.store.rollouts()) await guarded(rollout, () => resume(rollout, starts, context, signal), context, signal);
 }
 
 function needsWork(source: Source, head: Revision, { drift, asked, retry }: Occasion, { store, clock }: Context): boolean {
   const record = store.source(source.name);
   if (asked || retry !== undefined || record?.revision !== head || record.state === "failed") return true;
-  const own = store.applications().filter(({ id }) => partsOf(id).source === source.name);
+  const own = store.applications().filter((one) => partsOf(one.id).source === source.name && !isSuspended(one, clock.now()));
   // What was refused may have needed something that the host has now; what was suspended may have changes waiting.
-  return own.some(
-    (one) =>
-      (one.outcome === "held" &&
-        !isSuspended(one, clock.now()) &&
-        (one.held?.until === undefined ? drift : one.held.until <= clock.now())) ||
-      (one.outcome === "rejected" && drift),
+  return own.some((one) =>
+    one.outcome === "held" && one.held?.until !== undefined
+      ? one.held.until <= clock.now()
+      : drift && (one.outcome === "held" || one.outcome === "rejected" || isWaiting(one, store)),
   );
+}
+
+/** What runs is well, but Git wants something else, and nothing says that it shall not be tried: trouble with what runs came between. */
+function isWaiting({ id, outcome, desired, lastGood, pinnedAgainst }: ApplicationRecord, store: Store): boolean {
+  if (outcome === "failed" || outcome === "rolled-back" || desired?.digest === lastGood || desired?.digest === pinnedAgainst) return false;
+  return !store.quarantined(id).some(({ digest }) => digest === desired?.digest);
 }
 
 async function dealWith(
@@ -84,7 +87,7 @@ async function dealWith(
       type: "source",
       source: source.name,
       state: "rewritten",
-      message: `history was rewritten: ${before?.slice(0, 7) ?? "?"} is not an ancestor of ${snapshot.revision.slice(0, 7)}, which is followed`,
+      message: `${before?.slice(0, 7) ?? "?"} is no ancestor of ${snapshot.revision.slice(0, 7)}, which is followed (a forced push)`,
     });
   const empty = emptiness(source, snapshot, context);
   if (empty !== undefined) {
@@ -103,7 +106,7 @@ function checked(source: Source, revision: Revision, { store, journal, clock }: 
   const before = store.source(source.name);
   store.saveSource({ name: source.name, revision, checkedAt: clock.now(), state: "ok", message: undefined, failures: 0 });
   if (before?.state === "failed")
-    journal.tell({ type: "source", source: source.name, state: "recovered", message: `can be read again, at ${revision.slice(0, 7)}` });
+    journal.tell({ type: "source", source: source.name, state: "recovered", message: `read again, at ${revision.slice(0, 7)}` });
 }
 
 /** Told when it begins and when its reason changes, not at each poll. */

@@ -42,7 +42,7 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
     const one = cases.find((other) => other.application === application);
     if (one === undefined) continue;
     const dependency = troubled.find((other) => needs(next.get(application), next.get(other)));
-    const result = await guarded(application, () => act({ ...one, dependency }, context, signal), context, signal);
+    const result = await guarded({ application }, () => act({ ...one, dependency }, context, signal), context, signal);
     if (result !== "as wanted" && result !== "rolled out") troubled.push(application);
     if (result === "rolled out" || result === "undone") touched.add(application);
   }

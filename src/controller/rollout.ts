@@ -2,7 +2,7 @@
 
 import type { Bundle, Problem } from "../core/bundle.ts";
 import type { ApplicationId, Digest, RelativePath, Revision, ServiceName } from "../core/names.ts";
-import { plan, targetOf, type Goal, type Plan } from "../core/plan.ts";
+import { found, plan, targetOf, type Goal, type Plan } from "../core/plan.ts";
 import {
   applied,
   applying,
@@ -21,7 +21,7 @@ import {
 } from "../core/rollout.ts";
 import type { Verdict } from "../core/verdict.ts";
 import type { ApplicationRecord, ContainerRow, StoredBundle } from "../ports.ts";
-import { apply, pullImages } from "./apply.ts";
+import { apply, pullImages, type Failure } from "./apply.ts";
 import type { Context } from "./context.ts";
 import { observe, type Observation } from "./observe.ts";
 import { verify, worst, type Verification } from "./verify.ts";
@@ -34,7 +34,7 @@ export interface Order {
   /** What Git had, to be saved with it; undefined when the database holds it already. */
   readonly stored: StoredBundle | undefined;
   readonly cause: Cause;
-  /** Judges the plan before anything is touched: the reason against it, if any. */
+  /** The last word before anything is touched: the reason against the plan, if any. */
   readonly permit?: (made: Plan) => string | undefined;
   readonly commit: { readonly revision: Revision; readonly ref: string; readonly author: string; readonly subject: string };
 }
@@ -50,6 +50,8 @@ export type Rolled =
 /** Plans, prepares and carries out. */
 export async function rollOut(order: Order, context: Context, signal: AbortSignal): Promise<Rolled> {
   const { store } = context;
+  if (isUnfinished(order.application, context))
+    return { kind: "held", why: "its last rollout is not finished yet: that is gone on with at the next pass" };
   const goal: Goal = { application: order.application, bundle: order.bundle };
   const observation = await observe(goal, context, signal);
   const made = plan(goal, observation.observed);
@@ -57,10 +59,10 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
   const fallback: Target = store.application(order.application)?.lastGood ?? "absent";
   const target: Target = order.bundle?.digest ?? "absent";
   if (made.steps.length === 0 && target === fallback) return { kind: "in-sync" };
-  const against = order.permit?.(made);
-  if (against !== undefined) return { kind: "held", why: against };
   const pulled = await pullImages(made, context, signal);
   if (!pulled.ok) return { kind: "held", why: pulled.trouble };
+  const against = order.permit?.(made);
+  if (against !== undefined) return { kind: "held", why: against };
 
   const startedAt = context.clock.now();
   const intention = store.atomically(() => {
@@ -77,9 +79,14 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
   return { kind: "settled", settled: await goOn(intention, made, context, signal) };
 }
 
-/** Goes on with a rollout that an earlier run of pgo left unfinished. */
-export async function resume(rollout: Rollout, context: Context, signal: AbortSignal): Promise<Settled> {
-  const again = resumed(rollout);
+/** A rollout of it was interrupted, and could not be gone on with so far. Another one now would forget what that one has begun. */
+export function isUnfinished(application: ApplicationId, { store }: Context): boolean {
+  return store.rollouts().some((rollout) => rollout.application === application);
+}
+
+/** Goes on with a rollout that an earlier run of pgo left unfinished (one more start of pgo, then), or an earlier pass. */
+export async function resume(rollout: Rollout, starts: 0 | 1, context: Context, signal: AbortSignal): Promise<Settled> {
+  const again = resumed(rollout, starts);
   context.store.saveRollout(again);
   return goOn(again, undefined, context, signal);
 }
@@ -120,7 +127,8 @@ async function verifyGoal(rollout: Verifying, context: Context, signal: AbortSig
   if (verification.trouble !== undefined) return giveUp(rollout, verification.trouble, context, verification);
   const now = context.clock.now();
   const took = `${Math.round((now.getTime() - rollout.startedAt.getTime()) / 100) / 10} s`;
-  const said = rollout.goal === "absent" ? "removed" : `${describeHealth(verification.verdicts)} after ${took}`;
+  const well = rollout.goal === "absent" ? "removed" : `${describeHealth(verification.verdicts)} after ${took}`;
+  const said = rollout.cause === "drift" ? `${found(context.store.deployment(rollout.deployment)?.steps ?? [])}; ${well}` : well;
   return settle(verified(rollout, now, said), verification, context);
 }
 
@@ -146,7 +154,10 @@ function giveUp(rollout: Applying | Verifying, because: string, context: Context
   return settle(stuck(rollout, context.clock.now(), `${because}: see ctl show ${rollout.deployment}`), verification, context);
 }
 
-/** Plans to a target from what the host shows now and carries it out; answers the trouble, if any. */
+/**
+ * Plans to a target from what the host shows now and carries it out; answers the trouble, if any. After a surprise (the bus went away while
+ * a job ran) the host is looked at and the rest done once more; throws HostAway where it can't be, and a later pass does it.
+ */
 async function applyTarget(
   rollout: Rollout,
   target: Target,
@@ -155,10 +166,16 @@ async function applyTarget(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const goal: Goal = { application: rollout.application, bundle: bundleOf(target, context) };
-  const made = prepared ?? (await replan(goal, context, signal));
-  if (made.conflicts[0] !== undefined) return `${made.conflicts[0].file}: ${made.conflicts[0].message}`;
-  const result = await apply(made, { deployment: rollout.deployment, bundle: goal.bundle }, context, signal);
-  return result.ok ? undefined : result.trouble;
+  const carryOut = async (made: Plan): Promise<Failure | undefined> => {
+    const [conflict] = made.conflicts;
+    if (conflict !== undefined) return { reason: `${conflict.file}: ${conflict.message}`, surprise: false };
+    const result = await apply(made, { deployment: rollout.deployment, bundle: goal.bundle }, context, signal);
+    return result.ok ? undefined : result.trouble;
+  };
+  const first = await carryOut(prepared ?? (await replan(goal, context, signal)));
+  if (first?.surprise !== true) return first?.reason;
+  await context.reach.check(signal);
+  return (await carryOut(await replan(goal, context, signal)))?.reason;
 }
 
 async function replan(goal: Goal, context: Context, signal: AbortSignal): Promise<Plan> {
@@ -198,8 +215,7 @@ function servicesOf(target: Target, context: Context): ReadonlySet<ServiceName> 
 /** The end, in one transaction: history, what is live now, quarantine, inventory. Then it is told. */
 function settle(settled: Settled, verification: Verification | undefined, context: Context): Settled {
   const { store, journal } = context;
-  const live = settled.outcome === "deployed" || settled.outcome === "repaired" ? settled.goal : settled.fallback;
-  const clean = settled.outcome !== "failed" || settled.fallback === "absent";
+  const live = settled.shows ?? settled.fallback;
   const before = servicesOf(settled.fallback, context);
   const after = servicesOf(live, context);
   store.atomically(() => {
@@ -218,7 +234,8 @@ function settle(settled: Settled, verification: Verification | undefined, contex
       return;
     }
     const bundle = bundleOf(live, context);
-    if (clean)
+    // Else it stays as wide as it was: something of the goal may still be there, and is to be taken away.
+    if (settled.shows !== undefined)
       store.saveInventory(settled.application, new Map<RelativePath, Digest>(bundle?.files.map((file) => [file.path, file.digest])));
     store.saveApplication(recordOf(settled, live, verification, context));
     store.saveHealth(settled.application, verification?.verdicts ?? [], settled.finishedAt);
@@ -244,16 +261,20 @@ function settle(settled: Settled, verification: Verification | undefined, contex
 function recordOf(settled: Settled, live: Target, verification: Verification | undefined, { store }: Context): ApplicationRecord {
   const before = store.application(settled.application);
   const good = settled.outcome === "deployed" || settled.outcome === "repaired";
+  const said = { outcome: settled.outcome, since: settled.finishedAt, message: settled.description, held: undefined };
+  // A repair of what runs does not answer why it is not what Git wants.
+  const waits =
+    settled.outcome === "repaired" &&
+    before !== undefined &&
+    (["rejected", "held", "rolled-back"].includes(before.outcome) || (live === "absent" && before.outcome === "failed"));
+  const held = before?.outcome === "failed" ? undefined : before?.held;
   return {
     id: settled.application,
     revision: good ? settled.revision : before?.revision,
     lastGood: live === "absent" ? undefined : live,
     desired: before?.desired,
-    outcome: settled.outcome,
-    since: settled.finishedAt,
-    message: settled.description,
+    ...(waits ? { outcome: before.outcome, since: before.since, message: before.message, held } : said),
     health: verification === undefined ? "unknown" : worst(verification.verdicts.map((verdict) => verdict.health)),
-    held: undefined,
     suspended: before?.suspended,
     pinnedAgainst:
       settled.cause === "rollback" && good

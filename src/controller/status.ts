@@ -3,6 +3,7 @@
 import type { Bundle } from "../core/bundle.ts";
 import type { UnitHealth } from "../core/health.ts";
 import { partsOf, type ApplicationId, type ServiceName } from "../core/names.ts";
+import { reasonOf } from "../core/result.ts";
 import type { ApplicationStatus, EventEntry, HistoryEntry, SourceStatus, StatusReport, UnitStatus } from "../core/report.ts";
 import type { ApplicationRecord, DeploymentRecord, EventRow, ServiceState, SourceRecord, Store } from "../ports.ts";
 import { isSuspended } from "./act.ts";
@@ -26,39 +27,57 @@ export interface About {
   readonly now: Date;
 }
 
+/** What the host shows at this moment. */
+export interface Sight {
+  readonly live: ReadonlyMap<ApplicationId, LiveUnits>;
+  /** Why nothing can be seen. */
+  readonly trouble: string | undefined;
+}
+
 /** Looks at all applications at once; one that can't be looked at in time is left out. */
-export async function lookAtAll(context: Context, signal: AbortSignal): Promise<ReadonlyMap<ApplicationId, LiveUnits>> {
+export async function lookAtAll(context: Context, signal: AbortSignal): Promise<Sight> {
   const live = new Map<ApplicationId, LiveUnits>();
+  let { trouble } = context.reach;
   const records = context.store.applications().filter((record) => record.lastGood !== undefined);
   await linked(signal, async ({ signal: inner }) => {
     const looks = takeSurvey(records, context, inner).then((survey) =>
       Promise.allSettled(
-        records.map(async ({ id, lastGood, since }) => {
+        records.map(async ({ id, lastGood }) => {
           if (lastGood === undefined) return;
-          const verdicts = await lookOnce({ bundle: context.bundles.get(lastGood), since, survey }, context, inner);
+          const verdicts = await lookOnce({ bundle: context.bundles.get(lastGood), survey }, context, inner);
           live.set(id, { verdicts: new Map(verdicts.map((one) => [one.service, one])), services: survey.services });
         }),
       ),
     );
-    const late = context.clock.sleep(patience, inner);
-    await Promise.race([looks, late].map((one) => one.catch(() => undefined)));
+    const late = context.clock.sleep(patience, inner).catch(() => undefined);
+    const told = looks.then(
+      () => {
+        trouble = undefined;
+      },
+      (error: unknown) => {
+        if (!inner.aborted) trouble = reasonOf(error);
+      },
+    );
+    await Promise.race([told, late]);
   });
-  return live;
+  signal.throwIfAborted();
+  return { live, trouble };
 }
 
 /** Works without a daemon too: then with no live units. */
-export function statusReport(store: Store, about: About, live: ReadonlyMap<ApplicationId, LiveUnits>): StatusReport {
+export function statusReport(store: Store, about: About, { live, trouble }: Sight): StatusReport {
   const bundles = new Bundles(store);
   const sources = store.sources().map(sourceStatus);
   const applications = store
     .applications()
     .map((record) => applicationStatus(record, { store, bundles, now: about.now, live: live.get(record.id) }));
   const healthy =
+    trouble === undefined &&
     sources.every((source) => source.state === "ok") &&
     applications.every(
       (one) => one.health === "healthy" && one.quarantined === null && one.outcome !== "failed" && one.outcome !== "rejected",
     );
-  return { schema: 1, version: about.version, host: about.host, healthy, sources, applications };
+  return { schema: 1, version: about.version, host: about.host, healthy, trouble: trouble ?? null, sources, applications };
 }
 
 export function sourceStatus(record: SourceRecord): SourceStatus {

@@ -9,7 +9,8 @@ import type { Survey } from "./observe.ts";
 export async function repairAll(records: readonly ApplicationRecord[], context: Context, signal: AbortSignal): Promise<void> {
   // One question for all; where it fails, each application tells so.
   const taken = takeSurvey(records, context, signal);
-  for (const record of records) await guarded(record.id, async () => repair(record, await taken, context, signal), context, signal);
+  for (const record of records)
+    await guarded({ application: record.id, outcome: "failed" }, async () => repair(record, await taken, context, signal), context, signal);
   await taken.then(
     (survey) => {
       measure(survey, context);

@@ -21,33 +21,43 @@ export interface Verification {
 /** The first wait between two looks; it doubles up to the unit's interval, so that what is quickly up is quickly seen. */
 const firstWait = 100;
 
-/** Ends with the last unit's success or the first one's final failure; every deadline is bounded, so it ends. */
+/**
+ * Ends with the last unit's success or the first one's final failure; every deadline is bounded, so it ends. Throws HostAway where a
+ * deadline passes while systemd or Podman can't be asked: that is no failure of the unit's.
+ */
 export async function verify(bundle: Bundle, since: Date, context: Context, signal: AbortSignal): Promise<Verification> {
   const watched = watch(bundle, since, context);
   let containers: ReadonlyMap<ServiceName, ContainerState> = new Map();
   for (let wait = firstWait; ; wait *= 2) {
+    let blind = false;
     try {
       containers = await lookAt(watched, undefined, context, signal);
     } catch (error) {
       // systemd or Podman that can't be asked says nothing about the units; their deadlines go on.
       signal.throwIfAborted();
+      blind = true;
       for (const one of watched) one.track = { ...one.track, message: reasonOf(error) };
     }
     const verdicts = judgeAll(watched, context.clock.now());
     const bad = verdicts.find((one) => one.final && one.health === "unhealthy");
+    if (bad !== undefined && blind) await context.reach.check(signal);
     if (bad !== undefined) return { verdicts, containers, trouble: `${bad.service} ${bad.message ?? "is unhealthy"}` };
     if (verdicts.every((one) => one.health === "healthy")) return { verdicts, containers, trouble: undefined };
     await context.clock.sleep(Math.min(wait, ...watched.map((one) => nextLook(one, context.clock.now()))), signal);
   }
 }
 
-/** One look at each unit, for status and for drift checks: nothing is waited for. */
+/** One look at each unit of what has been healthy before, for status and for drift checks: nothing is waited for, and it must do. */
 export async function lookOnce(
-  { bundle, since, survey }: { readonly bundle: Bundle; readonly since: Date; readonly survey?: Survey | undefined },
+  { bundle, survey }: { readonly bundle: Bundle; readonly survey?: Survey | undefined },
   context: Context,
   signal: AbortSignal,
 ): Promise<readonly Verdict[]> {
-  const watched = watch(bundle, since, context);
+  const watched = watch(bundle, context.clock.now(), context);
+  for (const one of watched) {
+    one.check = { ...one.check, patience: { ...one.check.patience, successThreshold: 1, failureThreshold: 1, startPeriod: 0 } };
+    one.track = { ...one.track, everHealthy: true };
+  }
   await lookAt(watched, survey, context, signal);
   return judgeAll(watched, context.clock.now());
 }
@@ -61,7 +71,7 @@ export function worst(healths: readonly Health[]): Health {
 interface Watched {
   readonly application: Bundle["application"];
   readonly unit: Unit;
-  readonly check: Check;
+  check: Check;
   track: Track;
 }
 

@@ -149,19 +149,20 @@ function unitOf(
     uses: facts.uses.filter((use) => use !== own.name),
     files: [own.path, ...dropIns.map(([path]) => path), ...mounted.map((file) => file.path)],
     inputs,
-    digest: digestOf(...inputs.flatMap(({ label, within, digest }) => [label, within ?? "", digest])),
+    // Sorted: the order of keys is no reason to restart.
+    digest: digestOf(...inputs.map(({ label, within, digest }) => digestOf(label, within ?? "", digest)).sort()),
   };
 }
 
-/** One input for each key, so that a reason can name it. */
+/** One input for each key, so that a reason can name it: `Image=` of the quadlet's own section, `[Service] Restart=` of another. */
 function keyInputs(entries: readonly Entry[], name: UnitName): readonly Input[] {
   const byKey = new Map<string, string[]>();
   for (const entry of entries) {
     if (isInert(entry)) continue;
-    const key = `${entry.section}\0${entry.key}`;
-    byKey.set(key, [...(byKey.get(key) ?? []), entry.value]);
+    const label = `${quadletSuffix(name) === entry.section.toLowerCase() ? "" : `[${entry.section}] `}${entry.key}=`;
+    byKey.set(label, [...(byKey.get(label) ?? []), entry.value]);
   }
-  return [...byKey].map(([key, all]) => ({ label: `${key.split("\0")[1] ?? ""}=`, within: name, digest: digestOf(key, ...all) }));
+  return [...byKey].map(([label, all]) => ({ label, within: name, digest: digestOf(label, ...all) }));
 }
 
 /** The generator searches drop-ins by name in all directories: one of a foreign unit, or of all units of a kind, would reach into other applications. */

@@ -6,15 +6,17 @@ import type { Cause } from "./rollout.ts";
 
 /** What a revision holds for an application, after every check that needs no change of the host. */
 export type Candidate =
-  | { readonly kind: "bundle"; readonly bundle: Bundle }
+  | { readonly kind: "bundle"; readonly bundle: Bundle; readonly warnings?: readonly Problem[] }
   | { readonly kind: "rejected"; readonly digest: Digest | undefined; readonly problems: readonly Problem[] }
   /** Something of another application is missing that is itself refused. */
-  | { readonly kind: "blocked"; readonly why: string }
+  | { readonly kind: "blocked"; readonly digest: Digest; readonly why: string }
   /** Git has it no more. */
   | { readonly kind: "absent" };
 
 export interface Memory {
   readonly lastGood: Digest | undefined;
+  /** Something that pgo placed may be on the host, of the last good or of a rollout that could not be undone. */
+  readonly isPlaced: boolean;
   readonly suspended: { readonly until: Date | undefined } | undefined;
   readonly quarantined: ReadonlyMap<Digest, string>;
   readonly pinnedAgainst: Digest | undefined;
@@ -41,7 +43,7 @@ export function decide(candidate: Candidate, memory: Memory, now: Date): Decisio
     case "blocked":
       return { do: "hold", why: candidate.why, until: undefined };
     case "absent":
-      return memory.lastGood === undefined ? { do: "keep" } : { do: "roll-out", bundle: undefined, cause: "commit" };
+      return memory.lastGood === undefined && !memory.isPlaced ? { do: "keep" } : { do: "roll-out", bundle: undefined, cause: "commit" };
     case "bundle": {
       const { digest } = candidate.bundle;
       if (digest === memory.lastGood || digest === memory.pinnedAgainst) return { do: "keep" };

@@ -15,6 +15,7 @@ export function isKept(event: Event): event is KeptEvent {
     case "started":
     case "stopping":
     case "source":
+    case "host":
     case "outcome":
     case "command":
     case "warning":
@@ -62,6 +63,8 @@ function words(event: Event): string {
       return saying("pgo stops", event.because);
     case "source":
       return saying(`source ${event.source} ${event.state}`, event.message);
+    case "host":
+      return saying(event.state === "away" ? "the host can't be worked on" : "the host can be worked on again", event.message);
     case "outcome":
       return saying(`${where(event)} ${event.outcome}`, event.message);
     case "command":

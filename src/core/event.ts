@@ -4,6 +4,10 @@ import type { Health } from "./health.ts";
 import type { ApplicationId, Revision, ServiceName, SourceName } from "./names.ts";
 import type { Outcome } from "./rollout.ts";
 
+/** What a pass over a source came to; `host-away`: it was given up since systemd or Podman did not answer. */
+export const passOutcomes = ["in-sync", "changed", "source-failed", "host-away"] as const;
+export type PassOutcome = (typeof passOutcomes)[number];
+
 export type Event = { readonly at: Date } & (
   | { readonly type: "started"; readonly version: string; readonly unfinished: number }
   | { readonly type: "stopping"; readonly because: string }
@@ -14,6 +18,8 @@ export type Event = { readonly at: Date } & (
       readonly state: "failed" | "recovered" | "rewritten" | "refused";
       readonly message: string;
     }
+  /** systemd or Podman does not answer, so that nothing can be seen or done on the host; or both do again. */
+  | { readonly type: "host"; readonly state: "away" | "back"; readonly message: string }
   /** An application's outcome, told once: not again at each pass that finds the same. */
   | {
       readonly type: "outcome";
@@ -37,7 +43,7 @@ export type Event = { readonly at: Date } & (
       readonly result: "ok" | "failed";
       readonly ms: number;
     }
-  | { readonly type: "pass"; readonly source: SourceName; readonly outcome: "in-sync" | "changed" | "source-failed"; readonly ms: number }
+  | { readonly type: "pass"; readonly source: SourceName; readonly outcome: PassOutcome; readonly ms: number }
   | { readonly type: "probe"; readonly application: ApplicationId; readonly kind: string; readonly result: "pass" | "fail" | "unasked" }
   | { readonly type: "health"; readonly application: ApplicationId; readonly service: ServiceName; readonly health: Health }
   /** A service that its application no longer has, or, without `service`, an application that is no longer there: its figures end. */

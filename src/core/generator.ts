@@ -16,6 +16,8 @@ export interface GeneratorReport {
   readonly findings: readonly Finding[];
   /** The services that would come of it. */
   readonly services: ReadonlySet<ServiceName>;
+  /** Of each service the quadlets that it would come of, by their paths as printed. */
+  readonly sources: ReadonlyMap<ServiceName, readonly string[]>;
   /** Lines that fit no known form, for the log: a newer Podman may word things otherwise. */
   readonly unread: readonly string[];
 }
@@ -34,8 +36,14 @@ export function readGenerator(stdout: string, stderr: string): GeneratorReport {
     if (finding === undefined) unread.push(line);
     else findings.push(finding);
   }
-  const services = new Set([...stdout.matchAll(/^---(\S+)---$/gm)].map((match) => match[1] as ServiceName));
-  return { findings, services, unread };
+  const units = [...stdout.matchAll(/^---(\S+)---$([^]*?)(?=^---\S+---$|(?![^]))/gm)];
+  const services = new Set(units.map(([, name]) => name as ServiceName));
+  const sources = new Map<ServiceName, readonly string[]>();
+  for (const [, name, text] of units) {
+    const source = /^SourcePath=(.*)$/m.exec(text ?? "")?.[1];
+    if (source !== undefined) sources.set(name as ServiceName, [...(sources.get(name as ServiceName) ?? []), source]);
+  }
+  return { findings, services, sources, unread };
 }
 
 function loading(line: string): Finding | undefined {

@@ -56,7 +56,7 @@ export type Step = { readonly because: string } & (
 export interface Plan {
   readonly application: ApplicationId;
   readonly steps: readonly Step[];
-  /** Files of somebody else where ours would go. With any, there are no steps. */
+  /** Files and units of somebody else where ours would go. With any, there are no steps. */
   readonly conflicts: readonly Problem[];
 }
 
@@ -67,16 +67,7 @@ export interface Plan {
 export function plan(goal: Goal, observed: Observed): Plan {
   const files = goal.bundle?.files ?? [];
   const units = goal.bundle?.units ?? [];
-  const conflicts = files
-    .filter(({ path, digest }) => {
-      const present = observed.files.get(path);
-      return present !== undefined && present.digest !== digest && !observed.inventory.has(path);
-    })
-    .map(({ path }) => ({
-      file: path,
-      line: undefined,
-      message: "a file that pgo did not place is there on the host: move it away, then run ctl sync",
-    }));
+  const conflicts = conflictsOf(files, units, observed);
   if (conflicts.length > 0) return { application: goal.application, steps: [], conflicts };
 
   const gone = observed.known.filter((unit) => !units.some((kept) => kept.service === unit.service));
@@ -102,6 +93,30 @@ export function plan(goal: Goal, observed: Observed): Plan {
       ...startOrder(units).flatMap((unit) => startSteps(unit, units, observed)),
     ],
   };
+}
+
+/** What is somebody else's: a file where ours would go, or a unit that the host takes instead of ours. */
+function conflictsOf(files: readonly BundleFile[], units: readonly Unit[], observed: Observed): readonly Problem[] {
+  const occupied = files.filter(({ path, digest }) => {
+    const present = observed.files.get(path);
+    return present !== undefined && present.digest !== digest && !observed.inventory.has(path);
+  });
+  const taken = units.filter(({ service }) => {
+    const known = observed.services.get(service);
+    return known?.loaded === true && !known.ours;
+  });
+  return [
+    ...occupied.map(({ path }) => ({
+      file: path,
+      line: undefined,
+      message: "a file that pgo did not place is there on the host: move it away, then run ctl sync",
+    })),
+    ...taken.map(({ file, service }) => ({
+      file,
+      line: undefined,
+      message: `${service} comes of a file that pgo did not place, see systemctl cat ${service}: remove it, run systemctl daemon-reload, then ctl sync`,
+    })),
+  ];
 }
 
 /** Users before what they use. */
@@ -208,6 +223,13 @@ export function targetOf(step: Step): string {
     case "remove-network":
       return step.network;
   }
+}
+
+/** What a repair found, by the steps it took: `conf/a.txt (not on the host), web.service (it has failed) and 2 more`. */
+export function found(steps: readonly { readonly kind: string; readonly target: string; readonly because: string }[]): string {
+  const telling = steps.filter(({ kind }) => kind !== "reload" && kind !== "reset-failed");
+  const told = [...new Set((telling.length > 0 ? telling : steps).map(({ target, because }) => `${target} (${because})`))];
+  return `${told.slice(0, 3).join(", ")}${told.length > 3 ? ` and ${told.length - 3} more` : ""}`;
 }
 
 /** A plan in lines: `+` new, `~` changed, `-` removed files, then what happens to services. */

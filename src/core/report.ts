@@ -7,8 +7,10 @@ export interface StatusReport {
   readonly schema: 1;
   readonly version: string;
   readonly host: string;
-  /** Every source is ok, and every application healthy, and none failed or quarantined. */
+  /** systemd and Podman answer, every source is ok, and every application healthy, and none failed or quarantined. */
   readonly healthy: boolean;
+  /** Why the host can't be worked on: what is told of applications is then what was last seen. */
+  readonly trouble: string | null;
   readonly sources: readonly SourceStatus[];
   readonly applications: readonly ApplicationStatus[];
 }

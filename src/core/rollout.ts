@@ -36,6 +36,8 @@ export type Rollout = Applying | Verifying | Reverting;
 export interface Settled extends Attempt {
   readonly phase: "settled";
   readonly outcome: "deployed" | "repaired" | "rolled-back" | "failed";
+  /** What the host is known to show now; undefined where nobody can say, since a step failed on the way. */
+  readonly shows: Target | undefined;
   readonly finishedAt: Date;
   /** One line for people. */
   readonly description: string;
@@ -52,6 +54,7 @@ export const verified = (rollout: Verifying, finishedAt: Date, description: stri
   ...rollout,
   phase: "settled",
   outcome: rollout.cause === "drift" ? "repaired" : "deployed",
+  shows: rollout.goal,
   finishedAt,
   description,
 });
@@ -63,6 +66,7 @@ export const reverted = (rollout: Reverting, finishedAt: Date, description: stri
   ...rollout,
   phase: "settled",
   outcome: rollout.fallback === "absent" ? "failed" : "rolled-back",
+  shows: rollout.fallback,
   finishedAt,
   description,
 });
@@ -72,18 +76,24 @@ export const stuck = (rollout: Rollout, finishedAt: Date, description: string): 
   ...rollout,
   phase: "settled",
   outcome: "failed",
+  shows: undefined,
   finishedAt,
   description,
 });
 
-/** Where a start of pgo goes on with a rollout that it finds unfinished. */
-export function resumed(rollout: Rollout): Applying | Reverting {
-  const counted = { ...rollout, recoveries: rollout.recoveries + 1 };
+/**
+ * Where pgo goes on with a rollout that it finds unfinished. One to the last good itself has nowhere else to go. Only starts of pgo count:
+ * a rollout that a later pass takes up waited for systemd or Podman to answer, and has ended nobody.
+ */
+export function resumed(rollout: Rollout, starts: 0 | 1 = 1): Applying | Reverting {
+  const counted = { ...rollout, recoveries: rollout.recoveries + starts };
   switch (counted.phase) {
     case "reverting":
       return counted;
     case "applying":
     case "verifying":
-      return counted.recoveries > maxRecoveries ? reverting(counted, `interrupted ${String(counted.recoveries)} times`) : applying(counted);
+      return counted.recoveries > maxRecoveries && counted.goal !== counted.fallback
+        ? reverting(counted, `interrupted ${String(counted.recoveries)} times`)
+        : applying(counted);
   }
 }

@@ -8,7 +8,7 @@ import Router from "@koa/router";
 import Koa, { type Context } from "koa";
 import { z } from "zod";
 
-import { UnknownTarget, type Commands } from "../controller/commands.ts";
+import { Unavailable, UnknownTarget, type Commands } from "../controller/commands.ts";
 import { reasonOf, success, trouble, type Result } from "../core/result.ts";
 import { BadRequest, checked, readBody } from "./body.ts";
 import { closeServer } from "./closing.ts";
@@ -124,6 +124,7 @@ function application({ commands, warn }: ControlSettings, closing: AbortSignal):
     } catch (error) {
       if (error instanceof UnknownTarget) fail(context, 404, error.message);
       else if (error instanceof BadRequest) fail(context, error.status, error.message);
+      else if (error instanceof Unavailable) fail(context, 503, error.message);
       else if (closing.aborted) fail(context, 503, "pgo is stopping");
       else {
         fail(context, 500, reasonOf(error));

@@ -30,6 +30,7 @@ export const healthyStatus: StatusReport = {
   version: "0.1.0",
   host: "pi4",
   healthy: true,
+  trouble: null,
   sources: [{ name: "fleet", revision: revision("3f2c1ab"), checkedAt: ago(12), state: "ok", message: null }],
   applications: [shop],
 };

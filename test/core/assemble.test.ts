@@ -182,7 +182,7 @@ suite("a unit is made of", () => {
       "other.html": "1",
     });
     assert.deepEqual(inputs(unitIn(bundle, "web.container")), [
-      "After= in web.container",
+      "[Unit] After= in web.container",
       "Image= in web.container",
       "Volume= in web.container",
       "EnvironmentFile= in web.container",
@@ -254,6 +254,11 @@ suite("a change is a reason to restart, named by what changed", () => {
     ["a file", { "conf/a": "2" }, ["conf/a changed"]],
     ["a file added", { "conf/b": "2" }, ["conf/b added"]],
     ["a drop-in", { "web.container.d/1.conf": "[Container]\nLabel=b=2\n" }, ["web.container.d/1.conf changed"]],
+    [
+      "a key of another section",
+      { "web.container": `${before["web.container"]}[Service]\nLabel=a=1\n` },
+      ["[Service] Label= added in web.container"],
+    ],
     ["a comment", { "web.container": `# hello\n${before["web.container"]}` }, []],
     ["a description", { "web.container": `[Unit]\nDescription=x\n${before["web.container"]}` }, []],
     ["a drop-in's comment", { "web.container.d/1.conf": "# x\n[Container]\nLabel=b=1\n" }, []],
@@ -263,6 +268,30 @@ suite("a change is a reason to restart, named by what changed", () => {
     test(`${what}: ${said.join(", ") || "no reason"}`, () => {
       assert.deepEqual(reasons(after), said);
     });
+
+  test("and there is a restart exactly when there is a reason", () => {
+    const keys = fc.constantFrom(
+      "Image=x",
+      "Image=y",
+      "Label=a",
+      "Label=b",
+      "[Service]",
+      "[Container]",
+      "[Unit]",
+      "Environment=A=1",
+      "# x",
+      "[Install]",
+    );
+    const text = fc.array(keys, { maxLength: 6 }).map((lines) => `[Container]\n${lines.join("\n")}\n`);
+    fc.assert(
+      fc.property(text, text, (one, other) => {
+        const [first, second] = [one, other].map((content) => unitIn(bundleOf({ "web.container": content }), "web.container"));
+        assert.ok(first !== undefined && second !== undefined);
+        assert.equal(first.digest === second.digest, differences(first.inputs, second.inputs).length === 0);
+      }),
+      { numRuns: 1000 },
+    );
+  });
 });
 
 suite("the digest of a bundle", () => {

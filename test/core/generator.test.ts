@@ -7,6 +7,7 @@ import { suite, test } from "node:test";
 import fc from "fast-check";
 
 import { readGenerator } from "../../src/core/generator.ts";
+import type { ServiceName } from "../../src/core/names.ts";
 
 const output = (name: string) => readFileSync(new URL(`generator-output/${name}`, import.meta.url), "utf8");
 
@@ -43,6 +44,13 @@ for (const { version, errors, services } of [
         [...report.services].sort(),
         services.map((name) => `${name}.service`),
       );
+    });
+
+    test("each service names the quadlet that it would come of", () => {
+      const { services, sources } = readGenerator(output(`trial-podman-${version}.out`), "");
+      assert.deepEqual([...sources.keys()].sort(), [...services].sort());
+      assert.deepEqual(sources.get("app-network.service" as ServiceName), ["/mnt/trial/pgo/fleet/good/app.network"]);
+      assert.deepEqual(sources.get("web.service" as ServiceName), ["/mnt/trial/pgo/fleet/good/web.container"]);
     });
 
     test("a broken file alone is named, though nothing was parsed", () => {

@@ -51,7 +51,7 @@ function look(second: number, { up = second, container = { state: "running", hea
     result: "success",
     exitStatus: 0,
     restarts: 0,
-    activeSince: seen.active === undefined || seen.active === "active" ? at(second - up) : undefined,
+    activeSince: ["active", "reloading"].includes(seen.active ?? "active") ? at(second - up) : undefined,
     container: container ?? undefined,
     sample: undefined,
     ...seen,
@@ -101,7 +101,7 @@ suite("a container that nothing checks", () => {
     ["crashed before the first look, not since", [look(1, { restarts: 7 }), look(6, { up: 5, restarts: 7 })], "healthy"],
     ["never up by the deadline", [look(60, starting)], "unhealthy!: not healthy after 60 s: web.service is activating (start)"],
     ["never up for long enough by the deadline", [look(60, { up: 1 })], "unhealthy!: not healthy after 60 s: not up (0 of 1 probes)"],
-    ["reloading", [look(6, { active: "reloading", activeSince: at(0) })], "healthy"],
+    ["reloading", [look(6, { active: "reloading" })], "healthy"],
   ]);
 });
 
@@ -110,11 +110,7 @@ suite("a container with Podman's own check", () => {
     ["not passed yet", [look(6, health("starting"))], "starting: Podman's health check has not passed yet"],
     ["passed", [look(6, health("healthy"))], "healthy"],
     ["passed, but up only now", [look(6, { ...health("healthy"), up: 1 })], "starting: up for 1 s, 5 s are wanted"],
-    [
-      "failing",
-      [look(6, health("unhealthy"))],
-      "starting: Podman's health check fails: see podman inspect (1 of 1 probes)".replace(/ \(.*/, ""),
-    ],
+    ["failing", [look(6, health("unhealthy"))], "starting: Podman's health check fails: see podman inspect"],
     [
       "failing to the deadline",
       [look(6, health("starting")), look(60, health("unhealthy"))],

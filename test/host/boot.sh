@@ -64,7 +64,7 @@ configure() {
   printf '127.0.0.1 localhost %s\n::1 localhost\n' "$name" >"$root/etc/hosts"
   # No name server: look-ups fail at once instead of waiting for one that can't be reached.
   rm -f "$root/etc/resolv.conf" && echo "# none" >"$root/etc/resolv.conf"
-  ip link set lo up
+  chroot "$root" ip link set lo up
   podman_limits >"$root/etc/containers/containers.conf.d/test-host.conf"
   [ -e "$root/etc/ssh/ssh_host_ed25519_key" ] || chroot "$root" /bin/sh -s "$name" <"${0%/*}/first-boot"
 }

@@ -8,6 +8,7 @@ export const status: StatusReport = {
   version: "0.1.0",
   host: "pi4",
   healthy: true,
+  trouble: null,
   sources: [{ name: "fleet", revision: "3f2c1ab".padEnd(40, "0"), checkedAt: "2026-01-01T00:00:00.000Z", state: "ok", message: null }],
   applications: [],
 };

@@ -89,11 +89,13 @@ async function fill(
     }
   }
 
-  // What pgo's container does not see may well be there for the generator, which then reads it in place.
+  // What pgo's container does not see may well be there for the generator, which then reads it in place; and first of all, so that a
+  // quadlet in it that a candidate of the same name would shadow shows itself instead of the candidate.
   const seen = await Promise.all(
     searchPath.map(async (path, search) => search === place?.search || isShared(path) || (await isDirectory(path))),
   );
-  const directories = mirrors.map((mirror, search) => (seen[search] === true ? mirror : (searchPath[search] ?? mirror)));
+  const unseen = searchPath.filter((_, search) => seen[search] !== true);
+  const directories = [...unseen, ...mirrors.filter((_, search) => seen[search] === true)];
   const named = (output: string): string =>
     mirrors.reduce((text, mirror, search) => renamed(text, `${mirror}/`, `${searchPath[search] ?? mirror}/`), output);
   return { root, directories: place === undefined ? [root, ...directories] : directories, named };

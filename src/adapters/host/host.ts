@@ -1,13 +1,13 @@
 /** The host as pgo changes it: files below the quadlet directory, systemd, and the quadlet generator's judgement. */
 
 import { mkdir, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 import type { Clock, Host } from "../../ports.ts";
 import { openFiles } from "./files.ts";
 import { openGenerator } from "./generator.ts";
 import { openRun, type Run } from "./run.ts";
-import { foreignFiles, isQuadlet } from "./search.ts";
+import { filesBelow, foreignFiles, isQuadlet } from "./search.ts";
 import { openSystemd } from "./systemd.ts";
 
 export interface HostOptions {
@@ -53,10 +53,14 @@ export async function openHost(options: HostOptions, signal: AbortSignal): Promi
     ...openGenerator(options, staging, run),
     run,
 
-    async foreign(signal) {
-      const quadlets = (await foreignFiles(options, signal)).filter(({ name }) => isQuadlet(name));
+    async foreign(isPlaced, signal) {
+      const elsewhere = (await foreignFiles(options, signal)).map(({ search, below, name }) =>
+        join(options.searchPath[search] ?? "", below, name),
+      );
+      const strays = (await filesBelow(options.quadletDirectory)).filter((path) => !isPlaced(path));
+      const quadlets = [...elsewhere, ...strays].filter((path) => isQuadlet(basename(path)));
       // The first of a name is the one that counts, and a Map keeps the last.
-      return new Map(quadlets.reverse().map(({ search, below, name }) => [name, join(options.searchPath[search] ?? "", below, name)]));
+      return new Map(quadlets.reverse().map((path) => [basename(path), path]));
     },
   };
 }

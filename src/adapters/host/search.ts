@@ -61,6 +61,12 @@ export async function foreignFiles(
   return found;
 }
 
+/** All files at any depth by their paths; none where there is no such directory. */
+export async function filesBelow(directory: string): Promise<readonly string[]> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true }).catch(() => []);
+  return entries.filter((entry) => !entry.isDirectory()).map(({ parentPath, name }) => join(parentPath, name));
+}
+
 /** The administrator's directory for rootless generators is none of the system's own, and a number in it is another user's. */
 function isForOthers(root: string, below: string, mode: SearchOptions["mode"]): boolean {
   return mode === "rootful" ? isShared(join(root, below)) : isShared(root) && /^\d+$/.test(below);

@@ -45,6 +45,8 @@ function levelOf(event: Event): Level {
       return levelOfOutcome[event.outcome];
     case "source":
       return event.state === "recovered" ? "info" : "warn";
+    case "host":
+      return event.state === "back" ? "info" : "error";
     case "warning":
       return "warn";
     case "started":
@@ -84,6 +86,8 @@ function fieldsOf(event: Event): Readonly<Record<string, string | number | undef
     }
     case "source":
       return { ...first, source: event.source, state: event.state };
+    case "host":
+      return { ...first, state: event.state };
     case "command":
       return { ...first, command: event.command, target: event.target };
     case "git":

@@ -4,7 +4,7 @@ import { monitorEventLoopDelay, performance } from "node:perf_hooks";
 
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 
-import type { Event } from "../../core/event.ts";
+import { passOutcomes, type Event } from "../../core/event.ts";
 import { partsOf, type ApplicationId } from "../../core/names.ts";
 import type { Sink } from "./journal.ts";
 
@@ -51,7 +51,7 @@ function figuresOf(registry: Registry) {
     passes: new Counter({
       registers,
       name: "pgo_reconcile_total",
-      help: "Passes over a source by what they found: in-sync, changed or source-failed.",
+      help: "Passes over a source by what they found: in-sync, changed, source-failed, or host-away where systemd or Podman did not answer.",
       labelNames: ["source", "outcome"],
     }),
     passSeconds: new Histogram({
@@ -64,7 +64,7 @@ function figuresOf(registry: Registry) {
     lastSuccess: new Gauge({
       registers,
       name: "pgo_last_success_timestamp_seconds",
-      help: "Unix time of the end of the last pass that could read the source.",
+      help: "Unix time of the end of the last pass that could read the source and work on the host.",
       labelNames: ["source"],
     }),
     git: new Counter({
@@ -129,10 +129,10 @@ function figuresOf(registry: Registry) {
 function count(figures: Figures, seen: Map<ApplicationId, Seen>, event: Event): void {
   switch (event.type) {
     case "pass":
-      for (const outcome of ["in-sync", "changed", "source-failed"]) figures.passes.inc({ source: event.source, outcome }, 0);
+      for (const outcome of passOutcomes) figures.passes.inc({ source: event.source, outcome }, 0);
       figures.passes.inc({ source: event.source, outcome: event.outcome });
       figures.passSeconds.observe({ source: event.source }, event.ms / 1000);
-      if (event.outcome !== "source-failed") figures.lastSuccess.set({ source: event.source }, event.at.getTime() / 1000);
+      if (event.outcome === "in-sync" || event.outcome === "changed") figures.lastSuccess.set({ source: event.source }, event.at.getTime() / 1000);
       return;
     case "git": {
       const { source, operation } = event;
@@ -171,6 +171,7 @@ function count(figures: Figures, seen: Map<ApplicationId, Seen>, event: Event): 
     case "started":
     case "stopping":
     case "source":
+    case "host":
     case "command":
     case "warning":
       return;

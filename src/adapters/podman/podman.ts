@@ -145,8 +145,8 @@ function expect(condition: boolean, call: Named, answer: Answer): asserts condit
 function parsed({ action }: Named, answer: Answer): unknown {
   try {
     return JSON.parse(answer.body) as unknown;
-  } catch (cause) {
-    throw new PodmanTrouble(`${action}: podman's answer is not JSON`, { cause });
+  } catch {
+    throw new PodmanTrouble(`${action}: podman's answer is not JSON`);
   }
 }
 

@@ -22,8 +22,15 @@ export interface Answer {
   readonly body: string;
 }
 
-/** Podman could not be asked, did not answer, or answered with an error; the message says all. */
-export class PodmanTrouble extends Error {}
+/** Podman could not be asked, did not answer, or answered with an error; the message says all, so there is no `cause` to be told behind it. */
+export class PodmanTrouble extends Error {
+  /** Of the operating system, such as ECONNREFUSED; empty where it has none. */
+  readonly code: string;
+  constructor(message: string, code = "") {
+    super(message);
+    this.code = code;
+  }
+}
 
 /** Libpod's API as of 5.0, which every Podman from 5.0 on speaks (it takes versions down to its MinAPIVersion, 4.0.0). */
 const prefix = "/v5.0.0/libpod";
@@ -39,7 +46,7 @@ export async function ask(socket: string, call: Call, signal: AbortSignal): Prom
     return await exchange(socket, call, signal);
   } catch (error) {
     signal.throwIfAborted();
-    if (call.method !== "GET" || !(error instanceof PodmanTrouble) || !brokenOff.has(codeOf(error.cause))) throw error;
+    if (call.method !== "GET" || !(error instanceof PodmanTrouble) || !brokenOff.has(error.code)) throw error;
   }
   // podman.service ends when idle, and takes a connection with it that came in the same moment; asking again starts it.
   await pause(100, undefined, { signal }).catch(() => undefined);
@@ -75,7 +82,7 @@ async function exchange(socket: string, call: Call, signal: AbortSignal): Promis
     signal.throwIfAborted();
     if (error instanceof PodmanTrouble) throw error;
     const reason = within.signal.aborted ? silence(call) : reasonOf(error);
-    throw new PodmanTrouble(`${call.action}: podman socket ${socket}: ${reason}`, { cause: error });
+    throw new PodmanTrouble(`${call.action}: podman socket ${socket}: ${reason}`, codeOf(error));
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", end);

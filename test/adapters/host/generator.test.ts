@@ -73,7 +73,7 @@ test("foreign quadlets are all of the search path but pgo's and other users', in
   assert.deepEqual(found, ["0:a.container", "1:b.container", "1:b.container.d/x.conf", "1:linked/c.network", "1:pgo-self/pgo.container"]);
 });
 
-test("the staging copy has the search path's order, pgo's candidates in their place, foreign files by symlink, what pgo can't see as it is, and is gone afterwards", async (t) => {
+test("the staging copy has the search path's order, pgo's candidates in their place, foreign files by symlink, what pgo can't see as it is and first, and is gone afterwards", async (t) => {
   const { base, state, options } = await place(t, [
     "run/a.container",
     "etc/containers/systemd/shared.network",
@@ -83,10 +83,10 @@ test("the staging copy has the search path's order, pgo's candidates in their pl
   const run: Run = async (argv, { environment }) => {
     assert.deepEqual(argv, ["/usr/lib/systemd/system-generators/podman-system-generator", "--dryrun"]);
     const directories = environment?.["QUADLET_UNIT_DIRS"]?.split(":") ?? [];
-    staging = dirname(directories[0] ?? "");
+    staging = dirname(directories[1] ?? "");
     assert.deepEqual(
       directories.map((directory) => relative(staging, directory)),
-      ["0", "1", relative(staging, join(base, "usr"))],
+      [relative(staging, join(base, "usr")), "0", "1"],
     );
     assert.deepEqual(await tree(staging), [
       "0/a.container",

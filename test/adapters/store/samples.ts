@@ -50,6 +50,7 @@ export const settled = (id: number, goal: Target, application: ApplicationId = s
   ...attempt(id, goal, application),
   phase: "settled",
   outcome: "deployed",
+  shows: goal,
   finishedAt: later(4000),
   description: "deployed in 4 s",
 });

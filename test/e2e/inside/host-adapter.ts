@@ -231,7 +231,7 @@ test("the dry run judges the candidates among foreign quadlets, changes nothing 
   assert.ok(stderr.includes(`error loading "${root}/fleet/other/sub/garbage.container"`));
   assert.ok(stderr.includes(`error loading "${root}/fleet/other/good2.container.d/x.conf"`));
   assert.ok(stderr.includes(`error loading "${join(quadlets, "bad/bad.container")}"`), "a foreign file goes by its own path");
-  assert.equal((await host.foreign(never)).get("shared.network"), join(quadlets, "shared.network"));
+  assert.equal((await host.foreign(() => true, never)).get("shared.network"), join(quadlets, "shared.network"));
   for (const directory of ["staging", "runs"]) assert.deepEqual(readdirSync(join(options.stateDirectory, directory)), []);
   assert.doesNotMatch(systemctl("list-units", "--all", "pgo-run-*", "--plain", "--no-legend"), /pgo-run/);
   for (const path of ["shared.network", "own.container", "bad"]) rmSync(join(quadlets, path), { recursive: true });

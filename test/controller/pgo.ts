@@ -1,0 +1,217 @@
+/** pgo's controller over a world in memory, with the real state database: what a test drives, and what it looks at. */
+
+import assert from "node:assert/strict";
+
+import { openStore } from "../../src/adapters/store/store.ts";
+import type { Commands } from "../../src/controller/commands.ts";
+import { Bundles, type Context } from "../../src/controller/context.ts";
+import { commands } from "../../src/controller/control.ts";
+import { Loop } from "../../src/controller/loop.ts";
+import { Reach } from "../../src/controller/reach.ts";
+import { configOf, hostConfig, type HostConfig } from "../../src/core/config.ts";
+import type { Event } from "../../src/core/event.ts";
+import { applicationId, applicationName, sourceName, type ApplicationId, type ServiceName } from "../../src/core/names.ts";
+import type { ApplicationRecord, DeploymentRecord, Journal, Store } from "../../src/ports.ts";
+import { fakeClock } from "../fakes/clock.ts";
+import { FaultSchedule, Life } from "../fakes/faults.ts";
+import { World, expectedRuns, quadletDirectory } from "../fakes/world.ts";
+
+export const minute = 60_000;
+export const fleet = sourceName("fleet");
+export const id = (name: string): ApplicationId => applicationId(fleet, applicationName(name));
+export const service = (name: string): ServiceName => `${name}.service` as ServiceName;
+
+const directories = { quadlet: quadletDirectory, secrets: "/etc/pgo/secrets", state: "/var/lib/pgo" };
+
+export interface PgoOptions {
+  /** In pgo.toml's shape, beside a source `fleet` that is polled each minute. */
+  readonly config?: object;
+  readonly allowEmpty?: boolean;
+}
+
+export class Pgo implements AsyncDisposable {
+  readonly clock = fakeClock();
+  readonly world = new World(this.clock);
+  readonly store: Store & AsyncDisposable = openStore(":memory:");
+  readonly faults = new FaultSchedule();
+  /** Everything that the journal was told. */
+  readonly told: Event[] = [];
+  /** Calls of Git's port, by name, since the last `forget`. */
+  readonly asked: string[] = [];
+  /** Why pgo ended by itself. */
+  readonly endings: string[] = [];
+  #life = new Life(this.faults);
+  #loop!: Loop;
+  #commands!: Commands;
+  #context!: Context;
+  readonly #config: ReturnType<typeof configOf>;
+
+  constructor({ config = {}, allowEmpty = false }: PgoOptions = {}) {
+    for (const [image, behaviour] of [
+      ["good:1", "good"],
+      ["good:2", "good"],
+      ["good:3", "good"],
+      ["sick:1", "sick"],
+      ["crash:1", "crash"],
+      ["job:1", "job"],
+      ["stubborn:1", "stubborn"],
+    ] as const)
+      this.world.machine.images.set(`localhost/${image}`, behaviour);
+    const raw: HostConfig = hostConfig(directories).parse({
+      source: [{ name: "fleet", url: "https://git.example.com/fleet.git", interval: "60s", allow_empty: allowEmpty }],
+      health: { deadline: "20s", min_healthy_time: "2s" },
+      ...config,
+    });
+    this.#config = configOf(raw);
+  }
+
+  /** A new process over the same host and state. */
+  start(): void {
+    this.#life = new Life(this.faults);
+    const life = this.#life;
+    const { git, host, podman, prober } = this.world.ports;
+    const seen = new Proxy(git, {
+      get: (target, name: keyof typeof git) => {
+        this.asked.push(name);
+        return target[name];
+      },
+    });
+    const { clock } = this;
+    const store = life.wrapSynchronous(this.store);
+    const reached = { host: life.wrap(host), podman: life.wrap(podman) };
+    const journal: Journal = {
+      tell: (event) => {
+        if (!life.over) this.told.push({ ...event, at: clock.now() });
+      },
+    };
+    this.#context = {
+      ...{ ...reached, config: this.#config, git: life.wrap(seen), prober: life.wrap(prober), store, clock, journal },
+      bundles: new Bundles(store),
+      reach: new Reach({ ...reached, journal, clock }),
+    };
+    this.#loop = new Loop(this.#context);
+    this.#commands = commands(this.#context, { loop: this.#loop, version: "0.1.0", hostName: "pi4" });
+    this.#loop.run(life.signal).catch((error: unknown) => {
+      if (life.over) return;
+      this.endings.push(error instanceof Error ? error.message : String(error));
+      life.kill();
+    });
+  }
+
+  get running(): boolean {
+    return !this.#life.over;
+  }
+
+  kill(): void {
+    this.#life.kill();
+  }
+
+  /** Time goes by; a pgo that is killed is started again within a minute, as systemd does it. */
+  async pass(ms: number): Promise<void> {
+    for (let left = ms; left > 0; left -= minute) {
+      if (!this.running) this.start();
+      await this.clock.advance(Math.min(left, minute));
+    }
+  }
+
+  /** Time goes by until `work` is over. */
+  async until<Value>(work: Promise<Value>): Promise<Value> {
+    let over = false;
+    const end = () => {
+      over = true;
+    };
+    work.then(end, end);
+    for (let seconds = 0; !over; seconds++) {
+      assert.ok(seconds < 10_000, "it takes hours");
+      await this.clock.advance(1000);
+    }
+    return work;
+  }
+
+  get commands(): Commands {
+    return this.#commands;
+  }
+
+  get loop(): Loop {
+    return this.#loop;
+  }
+
+  get context(): Context {
+    return this.#context;
+  }
+
+  /** Commits, and lets the next poll deal with it. */
+  async push(files: Parameters<World["commit"]>[0]): Promise<void> {
+    this.world.commit(files);
+    if (!this.running) this.start();
+    await this.pass(2 * minute);
+  }
+
+  record(name: string): ApplicationRecord | undefined {
+    return this.store.application(id(name));
+  }
+
+  outcome(name: string): string | undefined {
+    return this.record(name)?.outcome;
+  }
+
+  history(name: string): readonly DeploymentRecord[] {
+    return this.store.deployments({ application: id(name), limit: 1000 });
+  }
+
+  /** What was told of outcomes: `shop deployed: …`. */
+  outcomes(): readonly string[] {
+    return this.told.flatMap((event) =>
+      event.type === "outcome" ? [`${event.application.slice("fleet/".length)} ${event.outcome}: ${event.message}`] : [],
+    );
+  }
+
+  /** Forgets what was asked, told and changed so far. */
+  forget(): void {
+    this.asked.length = 0;
+    this.told.length = 0;
+    this.world.changes.length = 0;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.kill();
+    await this.store[Symbol.asyncDispose]();
+  }
+}
+
+/** The host shows of each application its last good version and of each service what that version says, and nothing else of pgo's. */
+export function isSettled(pgo: Pgo): void {
+  const { store, world } = pgo;
+  const { machine } = world;
+  assert.deepEqual(world.violations, [], "nothing of anybody else's was touched");
+  assert.deepEqual(store.rollouts(), [], "no rollout is unfinished");
+  assert.equal(store.reloadPending(), false, "systemd has read every change");
+  const unfinished = store.deployments({ limit: 10_000 }).filter((one) => one.finishedAt === undefined);
+  assert.deepEqual(unfinished, [], "every deployment has an outcome");
+  const expected = new Map<ServiceName, string>();
+  const directories = new Set(store.applications().map((record) => record.id));
+  for (const record of store.applications()) {
+    const bundle = record.lastGood === undefined ? undefined : new Bundles(store).get(record.lastGood);
+    const files = new Map(bundle?.files.map(({ path, content }) => [path, Buffer.from(content).toString()]));
+    assert.deepEqual(world.filesOf(record.id), files, `${record.id}: the files are those of the last good version`);
+    const inventory = new Map(bundle?.files.map(({ path, digest }) => [path, digest]));
+    assert.deepEqual(new Map(store.inventory(record.id)), inventory, `${record.id}: the inventory is that of the last good version`);
+    for (const [name, runs] of expectedRuns(machine, record.id, bundle?.files ?? [])) expected.set(name, runs);
+    for (const unit of bundle?.units ?? []) {
+      if (unit.oneshot) continue;
+      assert.equal(machine.runs(unit.service), expected.get(unit.service), `${unit.service} runs what ${record.id} says`);
+      const started = store.started(record.id).get(unit.service);
+      if (started !== undefined && started.invocation === machine.state(unit.service).invocation)
+        assert.equal(started.digest, unit.digest, `${unit.service} runs what its record says`);
+    }
+  }
+  for (const name of machine.visible()) {
+    const { source } = machine.state(name);
+    if (source === "" || source.startsWith(`${quadletDirectory}/`)) assert.ok(expected.has(name), `${name} (${source}) is nobody's, and still there`);
+  }
+  for (const path of machine.files.keys()) {
+    const [, source = "", application = ""] = path.startsWith(`${quadletDirectory}/`) ? path.slice(quadletDirectory.length).split("/") : [];
+    if (source !== "" && world.filesOf(`${source}/${application}` as ApplicationId).size > 0)
+      assert.ok(directories.has(`${source}/${application}` as ApplicationId), `${path} is left of an application that is gone`);
+  }
+}

@@ -1,0 +1,119 @@
+/** Faults at any call of any port: an error before or after the act, trouble as a value, or the end of pgo's process. */
+
+import { trouble } from "../../src/core/result.ts";
+
+export type FaultKind =
+  /** The call throws, and nothing was done. */
+  | "throws"
+  /** It was done, and then the call throws: the answer is lost. */
+  | "loses the answer"
+  /** The call answers with trouble where it can, else throws. */
+  | "answers with trouble"
+  /** pgo is killed before the act, or right after it. */
+  | "killed before"
+  | "killed after";
+
+export interface Fault {
+  readonly kind: FaultKind;
+  /** How many calls from now go well. */
+  readonly after: number;
+}
+
+export class Killed extends Error {}
+
+/** Calls whose answer is a Result, where trouble is expected. */
+const results = new Set(["head", "fetch", "job", "pull", "removeNetwork"]);
+
+/** One life of pgo's process: its ports, wrapped, and its end. Once killed, no call of it has any effect. */
+export class Life {
+  readonly #end = new AbortController();
+  /** Ends the waiting that is under way: aborted when it is killed. */
+  readonly signal = this.#end.signal;
+  readonly #faults: FaultSchedule;
+
+  constructor(faults: FaultSchedule) {
+    this.#faults = faults;
+  }
+
+  get over(): boolean {
+    return this.signal.aborted;
+  }
+
+  kill(): void {
+    this.#end.abort(new Killed("killed"));
+  }
+
+  /** The same port, with whatever befalls its calls; all its methods answer with promises. */
+  wrap<Port extends object>(port: Port): Port {
+    return this.#wrapped(port, async (call) => {
+      await Promise.resolve();
+      return call();
+    });
+  }
+
+  /** The same for a port whose methods answer at once. */
+  wrapSynchronous<Port extends object>(port: Port): Port {
+    return this.#wrapped(port, (call) => call());
+  }
+
+  #wrapped<Port extends object>(port: Port, made: (call: () => unknown) => unknown): Port {
+    return new Proxy(port, {
+      get: (target, name) => {
+        const method: unknown = Reflect.get(target, name);
+        if (typeof method !== "function" || typeof name !== "string") return method;
+        return (...given: readonly unknown[]): unknown => made(() => this.#call(name, () => Reflect.apply(method, target, given) as unknown));
+      },
+    });
+  }
+
+  #call(name: string, act: () => unknown): unknown {
+    this.#unlessOver();
+    const due = this.#faults.next(name);
+    // A probe never throws, as its port says.
+    const fault = name === "probe" && due?.startsWith("killed") !== true ? undefined : due;
+    if (fault === "killed before") this.kill();
+    this.#unlessOver();
+    if (fault === "throws") throw new Error(`${name} failed`);
+    if (fault === "answers with trouble") {
+      if (results.has(name)) return Promise.resolve(trouble(name === "head" || name === "fetch" ? { reason: `${name} failed`, transient: true } : `${name} failed`));
+      throw new Error(`${name} failed`);
+    }
+    const answer = act();
+    if (answer instanceof Promise) return answer.then((value: unknown) => this.#afterwards(name, fault, value));
+    return this.#afterwards(name, fault, answer);
+  }
+
+  #afterwards(name: string, fault: FaultKind | undefined, value: unknown): unknown {
+    if (fault === "killed after") this.kill();
+    this.#unlessOver();
+    if (fault === "loses the answer") throw new Error(`${name}: the answer is lost`);
+    return value;
+  }
+
+  #unlessOver(): void {
+    this.signal.throwIfAborted();
+  }
+}
+
+/** Which calls go wrong: counted over all ports and lives. */
+export class FaultSchedule {
+  #calls = 0;
+  readonly #due = new Map<number, FaultKind>();
+  /** What has happened so far: `job: throws`. */
+  readonly happened: string[] = [];
+
+  add({ kind, after }: Fault): void {
+    this.#due.set(this.#calls + after, kind);
+  }
+
+  clear(): void {
+    this.#due.clear();
+  }
+
+  next(name: string): FaultKind | undefined {
+    const kind = this.#due.get(this.#calls);
+    this.#calls += 1;
+    if (kind !== undefined) this.happened.push(`${name}: ${kind}`);
+    return kind;
+  }
+}

@@ -1,0 +1,305 @@
+/** A host in memory: files, what systemd has read of them, what runs and what it was started from. Time is the test's. */
+
+import type { Clock, ContainerState, ServiceState } from "../../src/ports.ts";
+import type { ServiceName } from "../../src/core/names.ts";
+import { generate, type GeneratedUnit } from "./quadlet-generator.ts";
+
+/** What a container of an image does. */
+export type Behaviour =
+  | "good"
+  /** Runs, but neither Podman's check nor a probe ever passes. */
+  | "sick"
+  /** Ends with 1 soon after its start. */
+  | "crash"
+  /** Ends well soon after its start. */
+  | "job"
+  /** Ignores SIGTERM, and so ends as failed when stopped. */
+  | "stubborn";
+
+export interface MachineFile {
+  readonly mode: number;
+  readonly content: string;
+}
+
+interface Service {
+  /** As systemd has read it; undefined when its file was gone at the last reload. */
+  unit: GeneratedUnit | undefined;
+  active: "active" | "activating" | "inactive" | "failed";
+  sub: string;
+  result: string;
+  exitStatus: number;
+  invocation: string;
+  restarts: number;
+  since: number;
+  /** Starts of the last ten seconds, for the start limit. */
+  starts: number[];
+  /** All that the present or last run was made of. */
+  runs: string | undefined;
+  behaviour: Behaviour;
+  /** What happens next without anybody's doing. */
+  due: { readonly at: number; readonly what: "ends" | "times out" | "is restarted" } | undefined;
+}
+
+/** How long a container that ends by itself lasts, and systemd's RestartSec=. */
+const lifetime = 200;
+const restartSec = 100;
+const startLimit = { times: 5, within: 10_000 };
+const startTimeout = 90_000;
+
+export class Machine {
+  /** By absolute path. */
+  readonly files = new Map<string, MachineFile>();
+  /** Images on the host: what their containers do. */
+  readonly images = new Map<string, Behaviour>();
+  /** Podman networks: the quadlet's text that they were made of. */
+  readonly networks = new Map<string, string>();
+  /** Units that are no quadlets', by service: their unit file. */
+  readonly installed = new Map<ServiceName, string>();
+  /** Each start of a service, with what it was started from. */
+  readonly started: { readonly service: ServiceName; readonly runs: string }[] = [];
+  reloads = 0;
+  readonly #services = new Map<ServiceName, Service>();
+  readonly #clock: Clock;
+  #invocations = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** In milliseconds of the monotonic clock, as all times here. */
+  #now(): number {
+    return this.#clock.monotonic();
+  }
+
+  #date(at: number): Date {
+    return new Date(this.#clock.now().getTime() - this.#now() + at);
+  }
+
+  // ---- systemd ----
+
+  reload(): void {
+    this.catchUp();
+    this.reloads += 1;
+    const { units } = generate(this.#texts());
+    for (const [name, service] of this.#services) {
+      service.unit = units.get(name);
+      if (service.unit === undefined && service.active === "inactive") this.#services.delete(name);
+    }
+    for (const [name, unit] of units) if (!this.#services.has(name)) this.#services.set(name, idle(unit));
+  }
+
+  /** What went wrong, or undefined; of one that takes its time, `starting` tells until when, and `state` then what came of it. */
+  start(name: ServiceName): string | undefined {
+    this.catchUp();
+    const service = this.#services.get(name);
+    if (this.installed.has(name)) return undefined;
+    if (service?.unit === undefined) return `Unit ${name} not found`;
+    if (service.active === "active" || service.sub === "start") return undefined;
+    for (const needed of service.unit.requires) {
+      const why = this.start(needed);
+      if (why !== undefined || this.#services.get(needed)?.active === "failed") return `job dependency (${needed}: ${why ?? "failed"})`;
+    }
+    return this.#begin(name, service, service.unit);
+  }
+
+  stop(name: ServiceName): void {
+    this.catchUp();
+    const service = this.#services.get(name);
+    if (service === undefined || service.active === "inactive" || service.active === "failed") return;
+    for (const [other, { unit, active }] of this.#services)
+      if (other !== name && unit?.requires.includes(name) === true && active !== "inactive") this.stop(other);
+    const ignored = service.behaviour === "stubborn" && service.active === "active";
+    end(service, ignored ? { active: "failed", result: "signal", exitStatus: 9 } : { active: "inactive", result: "success", exitStatus: 0 });
+    if (service.unit === undefined && !ignored) this.#services.delete(name);
+  }
+
+  /** What needs it is restarted too. */
+  restart(name: ServiceName): string | undefined {
+    this.catchUp();
+    const users = [...this.#services].filter(([, { unit, active }]) => unit?.requires.includes(name) === true && active === "active");
+    if (this.#services.get(name)?.unit === undefined) return `Unit ${name} not found`;
+    this.stop(name);
+    const why = this.start(name);
+    for (const [user] of users) this.start(user);
+    return why;
+  }
+
+  resetFailed(name: ServiceName): void {
+    this.catchUp();
+    const service = this.#services.get(name);
+    if (service === undefined) return;
+    service.starts = [];
+    if (service.active !== "failed") return;
+    Object.assign(service, { active: "inactive", sub: "dead", result: "success" });
+    if (service.unit === undefined) this.#services.delete(name);
+  }
+
+  /** Until when a start takes that is under way. */
+  starting(name: ServiceName): number | undefined {
+    this.catchUp();
+    const service = this.#services.get(name);
+    return service?.sub === "start" ? (service.due?.at ?? Infinity) : undefined;
+  }
+
+  state(name: ServiceName): ServiceState {
+    this.catchUp();
+    const service = this.#services.get(name);
+    const own = this.installed.get(name);
+    const base = { sub: "dead", result: "success", exitStatus: 0, invocation: "", restarts: 0, activeSince: undefined, source: "" };
+    if (own !== undefined) return { ...base, load: "loaded", active: "active", sub: "running", invocation: "own", fragment: own };
+    if (service === undefined) return { ...base, load: "not-found", active: "inactive", fragment: "" };
+    const { unit, active, sub, result, exitStatus, invocation, restarts, since } = service;
+    return {
+      ...{ active, sub, result, exitStatus, invocation, restarts },
+      load: unit === undefined ? "not-found" : "loaded",
+      activeSince: active === "active" ? this.#date(since) : undefined,
+      fragment: unit === undefined ? "" : `/run/systemd/generator/${name}`,
+      source: unit?.source ?? "",
+    };
+  }
+
+  // ---- Podman ----
+
+  containers(): readonly ContainerState[] {
+    this.catchUp();
+    return [...this.#services].flatMap(([service, { unit, sub, invocation, since, behaviour }]): readonly ContainerState[] => {
+      if (unit?.kind !== "container" || (sub !== "running" && sub !== "start")) return [];
+      const health = !unit.healthCmd ? undefined : behaviour === "sick" ? "unhealthy" : "healthy";
+      return [{ service, id: invocation, image: unit.image, imageId: unit.image, state: "running", health, startedAt: this.#date(since) }];
+    });
+  }
+
+  removeNetwork(name: string): string | undefined {
+    this.catchUp();
+    const user = [...this.#services].find(([, { unit, active }]) => active === "active" && unit?.networks.includes(name) === true);
+    if (user !== undefined) return `network ${name} is used by ${user[0]}`;
+    this.networks.delete(name);
+    return undefined;
+  }
+
+  // ---- what befalls it ----
+
+  /** A service's process dies. */
+  kill(name: ServiceName): void {
+    this.catchUp();
+    const service = this.#services.get(name);
+    if (service?.sub === "running") service.due = { at: this.#now(), what: "ends" };
+    this.catchUp();
+  }
+
+  /** Everything stops, systemd reads the disk, and starts what is wanted at boot. */
+  reboot(): void {
+    this.catchUp();
+    this.#services.clear();
+    this.reload();
+    for (const [name, { unit }] of this.#services) if (unit?.wanted === true) this.start(name);
+  }
+
+  // ---- what a test looks at ----
+
+  /** Services of quadlets that run, are coming up, or are listed as failed. */
+  visible(): readonly ServiceName[] {
+    this.catchUp();
+    return [...this.#services].filter(([, { active }]) => active !== "inactive").map(([name]) => name);
+  }
+
+  /** What a service runs; undefined if it does not. */
+  runs(name: ServiceName): string | undefined {
+    this.catchUp();
+    const service = this.#services.get(name);
+    return service?.active === "active" ? service.runs : undefined;
+  }
+
+  behaviour(name: ServiceName): Behaviour | undefined {
+    const service = this.#services.get(name);
+    return service?.active === "active" ? service.behaviour : undefined;
+  }
+
+  /** Lets what was due happen: containers that end, systemd that restarts or gives up. */
+  catchUp(): void {
+    for (const [name, service] of this.#services)
+      for (let due = service.due; due !== undefined && due.at <= this.#now(); due = service.due) this.#happen(name, service, due);
+  }
+
+  #happen(name: ServiceName, service: Service, { at, what }: NonNullable<Service["due"]>): void {
+    const { unit, restarts } = service;
+    switch (what) {
+      case "ends":
+        if (service.behaviour === "job") end(service, { active: "inactive", result: "success", exitStatus: 0 });
+        else end(service, { active: "failed", result: "exit-code", exitStatus: 1 });
+        if (unit?.restarts === true && service.active === "failed")
+          Object.assign(service, { active: "activating", sub: "auto-restart", due: { at: at + restartSec, what: "is restarted" } });
+        return;
+      case "times out":
+        end(service, { active: "failed", result: "timeout", exitStatus: 15 });
+        return;
+      case "is restarted":
+        service.due = undefined;
+        if (unit === undefined) end(service, { active: "failed", result: "exit-code", exitStatus: 1 });
+        else if (this.#begin(name, service, unit, at) === undefined) service.restarts = restarts + 1;
+    }
+  }
+
+  #begin(name: ServiceName, service: Service, unit: GeneratedUnit, at = this.#now()): string | undefined {
+    service.starts = [...service.starts.filter((one) => at - one < startLimit.within), at];
+    if (service.starts.length > startLimit.times) {
+      end(service, { active: "failed", result: "start-limit-hit", exitStatus: 0 });
+      return "Start request repeated too quickly";
+    }
+    this.#invocations += 1;
+    Object.assign(service, { invocation: `i${this.#invocations}`, restarts: 0, since: at, result: "success", exitStatus: 0, due: undefined });
+    if (unit.kind !== "container") {
+      if (unit.kind === "network" && !this.networks.has(unit.object)) this.networks.set(unit.object, unit.text);
+      Object.assign(service, { active: "active", sub: "exited", behaviour: "good", runs: unit.text });
+      return undefined;
+    }
+    const behaviour = this.images.get(unit.image);
+    const lacking = unit.networks.find((network) => !this.networks.has(network));
+    if (behaviour === undefined || lacking !== undefined) {
+      end(service, { active: "failed", result: "exit-code", exitStatus: 125 });
+      return "job failed (exit-code, exit 125)";
+    }
+    const runs = this.fingerprint(unit, this.files);
+    this.started.push({ service: name, runs });
+    const due = behaviour === "crash" || behaviour === "job" ? { at: at + lifetime, what: "ends" } : undefined;
+    Object.assign(service, { active: "active", sub: "running", behaviour, runs, due });
+    if (unit.oneshot) Object.assign(service, { active: "activating", sub: "start" });
+    if (unit.notifyHealthy && behaviour === "sick")
+      Object.assign(service, { active: "activating", sub: "start", due: { at: at + startTimeout, what: "times out" } });
+    return undefined;
+  }
+
+  /** What a container is made of: the unit's text as systemd has read it, and its files as they lie there now. */
+  fingerprint(unit: GeneratedUnit, files: ReadonlyMap<string, MachineFile>): string {
+    const seen = [...files]
+      .filter(([path]) => unit.mounts.some((mount) => path === mount || path.startsWith(`${mount}/`)))
+      .map(([path, { mode, content }]) => `${path} ${mode.toString(8)} ${content}`)
+      .sort();
+    return [unit.text, ...seen].join("\n");
+  }
+
+  #texts(): ReadonlyMap<string, string> {
+    return new Map([...this.files].map(([path, { content }]) => [path, content]));
+  }
+}
+
+function idle(unit: GeneratedUnit): Service {
+  return {
+    unit,
+    active: "inactive",
+    sub: "dead",
+    result: "success",
+    exitStatus: 0,
+    invocation: "",
+    restarts: 0,
+    since: 0,
+    starts: [],
+    runs: undefined,
+    behaviour: "good",
+    due: undefined,
+  };
+}
+
+function end(service: Service, how: Pick<Service, "active" | "result" | "exitStatus">): void {
+  Object.assign(service, { ...how, sub: how.active === "failed" ? "failed" : "dead", due: undefined });
+}

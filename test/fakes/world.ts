@@ -1,0 +1,232 @@
+/** The world as the controller meets it, in memory: one host, its Podman, a registry and a Git repository, told apart from what is not pgo's. */
+
+import type { TreeEntry } from "../../src/core/bundle.ts";
+import { fileDigest } from "../../src/core/files.ts";
+import { partsOf, relativePath, revision, type ApplicationId, type RelativePath, type Revision, type ServiceName } from "../../src/core/names.ts";
+import { success, trouble, type Result } from "../../src/core/result.ts";
+import type { Clock, Git, GitTrouble, Host, PlacedFile, Podman, Prober, Snapshot } from "../../src/ports.ts";
+import { Machine, type Behaviour } from "./machine.ts";
+import { generate } from "./quadlet-generator.ts";
+
+export const searchPath = "/etc/containers/systemd";
+export const quadletDirectory = `${searchPath}/pgo`;
+
+export interface Ports {
+  readonly git: Git;
+  readonly host: Host;
+  readonly podman: Podman;
+  readonly prober: Prober;
+}
+
+export class World {
+  readonly machine: Machine;
+  /** Images that can be pulled. */
+  readonly registry = new Map<string, Behaviour>();
+  /** Whether it answers. */
+  registryUp = true;
+  /** Undefined while Git can be read. */
+  gitTrouble: GitTrouble | undefined;
+  /** What pgo did that it must never do: to files, quadlets and services of somebody else. */
+  readonly violations: string[] = [];
+  /** What pgo changed, in order: `write fleet/shop/web.container`, `restart web.service`, … */
+  readonly changes: string[] = [];
+  readonly ports: Ports;
+  readonly #commits: Snapshot[] = [];
+  readonly #clock: Clock;
+  /** Files that pgo placed, and has not removed since. */
+  readonly #placed = new Set<string>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.machine = new Machine(clock);
+    this.ports = { git: this.#git(), host: this.#host(), podman: this.#podman(), prober: this.#prober() };
+  }
+
+  // ---- what a person does ----
+
+  /** A commit with these files, by path below the repository's root. */
+  commit(files: Readonly<Record<string, string | TreeEntry>>, { rewritten = false } = {}): Revision {
+    const entries = new Map(
+      Object.entries(files).map(([path, content]): [string, TreeEntry] => [
+        path,
+        typeof content === "string" ? { kind: "file", executable: false, content: Buffer.from(content) } : content,
+      ]),
+    );
+    const number = this.#commits.length + 1;
+    const made = revision(number.toString(16).padStart(40, "0"));
+    this.#commits.push({ revision: made, author: "Ada <ada@example.com>", subject: `change ${number}`, rewritten, entries });
+    return made;
+  }
+
+  /** A file of an application as it lies on the host. */
+  file(application: ApplicationId, path: string): string | undefined {
+    return this.machine.files.get(`${quadletDirectory}/${application}/${path}`)?.content;
+  }
+
+  /** A person writes a file on the host, or deletes it. */
+  edit(path: string, content: string | undefined): void {
+    if (content === undefined) this.machine.files.delete(path);
+    else this.machine.files.set(path, { mode: this.machine.files.get(path)?.mode ?? 0o644, content });
+  }
+
+  /** The files of an application's directory that pgo placed. */
+  filesOf(application: ApplicationId): ReadonlyMap<RelativePath, string> {
+    const prefix = `${quadletDirectory}/${application}/`;
+    return new Map(
+      [...this.machine.files]
+        .filter(([path]) => path.startsWith(prefix) && this.#placed.has(path))
+        .map(([path, { content }]) => [relativePath(path.slice(prefix.length)), content]),
+    );
+  }
+
+  // ---- ports ----
+
+  #git(): Git {
+    return {
+      head: () => {
+        const last = this.#commits.at(-1);
+        if (this.gitTrouble !== undefined) return Promise.resolve(trouble(this.gitTrouble));
+        if (last === undefined) return Promise.resolve(trouble({ reason: "the repository is empty", transient: false }));
+        return Promise.resolve(success(last.revision));
+      },
+      fetch: (_source, wanted) => {
+        const found = this.#commits.find((one) => one.revision === wanted);
+        if (this.gitTrouble !== undefined) return Promise.resolve(trouble(this.gitTrouble));
+        if (found === undefined) return Promise.resolve(trouble({ reason: `no commit ${wanted}`, transient: false }));
+        return Promise.resolve(success(found));
+      },
+    };
+  }
+
+  #host(): Host {
+    const { machine } = this;
+    const pathOf = (application: ApplicationId, path: string) => `${quadletDirectory}/${application}/${path}`;
+    return {
+      placed: (application) => {
+        const prefix = pathOf(application, "");
+        const found = new Map<RelativePath, PlacedFile>();
+        for (const [path, { mode, content }] of machine.files)
+          if (path.startsWith(prefix))
+            found.set(relativePath(path.slice(prefix.length)), { mode, digest: fileDigest(mode, Buffer.from(content)) });
+        return Promise.resolve(found);
+      },
+      write: (application, file) => {
+        const path = pathOf(application, file.path);
+        if (machine.files.has(path) && !this.#placed.has(path)) this.violations.push(`write over ${path}`);
+        machine.files.set(path, { mode: file.mode, content: Buffer.from(file.content).toString() });
+        this.#placed.add(path);
+        this.changes.push(`write ${application}/${file.path}`);
+        return Promise.resolve();
+      },
+      remove: (application, file) => {
+        const path = pathOf(application, file);
+        if (machine.files.has(path) && !this.#placed.has(path)) this.violations.push(`remove ${path}`);
+        machine.files.delete(path);
+        this.#placed.delete(path);
+        this.changes.push(`remove ${application}/${file}`);
+        return Promise.resolve();
+      },
+      foreign: (isPlaced) => {
+        const quadlets = [...machine.files.keys()].filter((path) => /\.(?:container|network|volume)$/.test(path) && !isPlaced(path));
+        return Promise.resolve(new Map(quadlets.map((path) => [path.slice(path.lastIndexOf("/") + 1), path])));
+      },
+      dryRun: (staged) => {
+        const root = "/staging/pgo";
+        const foreign = [...machine.files].filter(([path]) => !path.startsWith(`${quadletDirectory}/`));
+        const candidates = [...staged].flatMap(([application, files]) =>
+          files.map(({ path, content }): [string, string] => [`${root}/${application}/${path}`, Buffer.from(content).toString()]),
+        );
+        const { stdout, stderr } = generate(new Map([...foreign.map(([path, { content }]): [string, string] => [path, content]), ...candidates]));
+        return Promise.resolve({ stdout, stderr, root });
+      },
+      services: (names) => Promise.resolve(new Map(names.map((name) => [name, machine.state(name)]))),
+      reload: () => {
+        machine.reload();
+        this.changes.push("reload");
+        return Promise.resolve();
+      },
+      job: async (verb, service, signal) => {
+        this.#touch(verb, service);
+        if (verb === "stop") {
+          machine.stop(service);
+          return success(undefined);
+        }
+        const why = verb === "start" ? machine.start(service) : machine.restart(service);
+        return why === undefined ? this.#started(verb, service, signal) : trouble(`${verb} ${service}: ${why}`);
+      },
+      resetFailed: (service) => {
+        machine.resetFailed(service);
+        return Promise.resolve();
+      },
+    };
+  }
+
+  /** Waits for a start that takes its time, as a job does. */
+  async #started(verb: string, service: ServiceName, signal: AbortSignal): Promise<Result<void, string>> {
+    for (let until = this.machine.starting(service); until !== undefined; until = this.machine.starting(service))
+      await this.#clock.sleep(Math.min(until - this.#clock.monotonic(), 3_600_000), signal);
+    const { active, result } = this.machine.state(service);
+    return active === "failed" && result !== "success" ? trouble(`${verb} ${service}: job failed (${result})`) : success(undefined);
+  }
+
+  #touch(verb: string, service: ServiceName): void {
+    const { source, fragment } = this.machine.state(service);
+    if (fragment !== "" && !source.startsWith(`${quadletDirectory}/`)) this.violations.push(`${verb} ${service}, which comes of ${source || fragment}`);
+    this.changes.push(`${verb} ${service}`);
+  }
+
+  #podman(): Podman {
+    const { machine } = this;
+    return {
+      containers: () => Promise.resolve(machine.containers()),
+      hasImage: (image) => Promise.resolve(machine.images.has(image)),
+      pull: (image) => {
+        const behaviour = this.registry.get(image);
+        if (!this.registryUp) return Promise.resolve(trouble(`pull ${image}: connection refused`));
+        if (behaviour === undefined) return Promise.resolve(trouble(`pull ${image}: manifest unknown`));
+        machine.images.set(image, behaviour);
+        this.changes.push(`pull ${image}`);
+        return Promise.resolve(success(undefined));
+      },
+      removeNetwork: (name) => {
+        this.changes.push(`remove network ${name}`);
+        const why = machine.removeNetwork(name);
+        return Promise.resolve(why === undefined ? success(undefined) : trouble(why));
+      },
+      version: () => Promise.resolve("5.4.2"),
+    };
+  }
+
+  /** A probe's address names the service that it asks: `http://web.service/`. */
+  #prober(): Prober {
+    return {
+      probe: (probe) => {
+        const service = (probe.kind === "http" ? new URL(probe.url).hostname : probe.host) as ServiceName;
+        const behaviour = this.machine.behaviour(service);
+        const at = this.#clock.now();
+        return Promise.resolve(
+          behaviour === "good" || behaviour === "stubborn"
+            ? { at, result: "pass" }
+            : { at, result: "fail", message: `${service}: ${behaviour === undefined ? "connection refused" : "503"}` },
+        );
+      },
+    };
+  }
+}
+
+/** What a service would run if its application's directory held these files, beside what is not pgo's. */
+export function expectedRuns(
+  machine: Machine,
+  application: ApplicationId,
+  files: readonly { readonly path: string; readonly mode: number; readonly content: Uint8Array }[],
+): ReadonlyMap<ServiceName, string> {
+  const directory = `${quadletDirectory}/${partsOf(application).source}/${partsOf(application).application}/`;
+  const all = new Map([...machine.files].filter(([path]) => !path.startsWith(directory)));
+  for (const { path, mode, content } of files) all.set(`${directory}${path}`, { mode, content: Buffer.from(content).toString() });
+  const { units } = generate(new Map([...all].map(([path, { content }]) => [path, content])));
+  return new Map(
+    [...units]
+      .filter(([, unit]) => unit.source.startsWith(directory))
+      .map(([service, unit]) => [service, unit.kind === "container" ? machine.fingerprint(unit, all) : unit.text]),
+  );
+}
