@@ -15,12 +15,17 @@ main() {
   image='' action=bootstrap keep='' key='' hosts=''
   parse "$@"
   places
+  if [ "$action" = uninstall ] && [ ! -e "$settings/pgo.toml" ] && [ ! -e "$quadlets/pgo-self/pgo.container" ]; then
+    say "pgo is not installed here: there is no $settings/pgo.toml"
+    exit 0
+  fi
   check_host
   find_image
   if [ "$action" = uninstall ]; then
-    [ -e "$settings/pgo.toml" ] || { say "pgo is not installed here: there is no $settings/pgo.toml"; exit 0; }
     # shellcheck disable=SC2086
     in_image uninstall $keep
+    # Mount points of that container; keys and what else lies there stay.
+    rmdir "$state" "$settings" 2>/dev/null || :
     exit 0
   fi
   prepare
@@ -70,18 +75,21 @@ places() {
 }
 
 check_host() {
-  command -v podman >/dev/null || missing 'Podman is not installed' 'install it: apt install podman, or dnf install podman'
+  command -v podman >/dev/null || missing 'Podman is not installed' 'apt install podman, or dnf install podman'
   version=$(podman version --format '{{.Client.Version}}')
   [ "${version%%.*}" -ge 5 ] || missing "Podman $version is too old, 5.0 or newer is needed" 'a newer release of the distribution has it'
   [ -d /run/systemd/system ] || missing 'systemd does not run this machine' 'pgo deploys systemd services'
   [ -e /sys/fs/cgroup/cgroup.controllers ] || missing 'this machine does not use cgroup v2' 'boot it with systemd.unified_cgroup_hierarchy=1'
   if [ "$mode" = rootless ]; then
     [ "$(loginctl show-user "$(id -un)" --property=Linger --value 2>/dev/null)" = yes ] ||
-      missing "services of $(id -un) end with the last login" "loginctl enable-linger $(id -un)"
+      missing "without lingering, services of $(id -un) end when $(id -un) logs out" "loginctl enable-linger $(id -un)"
     [ -S "$XDG_RUNTIME_DIR/bus" ] || missing "there is no user bus at $XDG_RUNTIME_DIR/bus" 'install dbus-user-session, and log in anew (not by su)'
   fi
   $systemctl cat podman.socket >/dev/null 2>&1 || missing 'Podman has no podman.socket unit' 'it belongs to the package podman'
-  [ -S "$podman_socket/podman.sock" ] || missing 'the Podman socket is not there' "$systemctl enable --now podman.socket"
+  # The file alone says nothing: it stays when the socket unit is stopped.
+  if ! $systemctl is-active --quiet podman.socket || [ ! -S "$podman_socket/podman.sock" ]; then
+    missing 'podman.socket is not running' "$systemctl enable --now podman.socket"
+  fi
 }
 
 missing() {

@@ -10,6 +10,7 @@ import type { Cause, Outcome } from "../core/rollout.ts";
 import type { ApplicationRecord } from "../ports.ts";
 import type { Context } from "./context.ts";
 import { observe, type Survey } from "./observe.ts";
+import { HostAway } from "./reach.ts";
 import { isUnfinished, rollOut, type Order } from "./rollout.ts";
 import { lookOnce, worst } from "./verify.ts";
 
@@ -149,6 +150,7 @@ export async function guarded<Value>(
     return await work();
   } catch (error) {
     signal.throwIfAborted();
+    if (error instanceof HostAway) throw error;
     await context.reach.check(signal);
     note(application, outcome, { message: reasonOf(error), until: undefined, tries: 0 }, context);
     return undefined;
@@ -243,12 +245,14 @@ function note(application: ApplicationId, outcome: Outcome, { message, until, tr
 /** Saves what Git wants of it now, before anything else is known. */
 export function remember({ application, candidate, commit }: Case, { store, clock }: Context): void {
   const record = store.application(application);
-  const digest = candidate.kind === "bundle" ? candidate.bundle.digest : candidate.kind === "rejected" ? candidate.digest : undefined;
+  const digest = candidate.kind === "bundle" ? candidate.bundle.digest : candidate.kind === "absent" ? undefined : candidate.digest;
   const desired = candidate.kind === "absent" ? undefined : { revision: commit.revision, digest };
   if (record !== undefined) {
     // New content is tried at once, however long the old one was to wait.
     const held = record.desired?.digest === digest ? record.held : undefined;
-    store.saveApplication({ ...record, desired, held });
+    // What a person went back from has been changed: Git is followed again, also when it comes back to that.
+    const pinnedAgainst = record.pinnedAgainst === digest ? digest : undefined;
+    store.saveApplication({ ...record, desired, held, pinnedAgainst });
   }
   if (record === undefined && candidate.kind !== "absent")
     store.saveApplication({

@@ -3,6 +3,7 @@
 import { assemble } from "../core/assemble.ts";
 import type { Bundle } from "../core/bundle.ts";
 import type { Config } from "../core/config.ts";
+import type { Draft } from "../core/layout.ts";
 import type { ApplicationId, Digest, RelativePath } from "../core/names.ts";
 import type { Clock, Git, Host, Journal, Podman, Prober, Store, StoredBundle } from "../ports.ts";
 import type { Reach } from "./reach.ts";
@@ -57,7 +58,8 @@ export function liveBundles({ store, bundles }: Context): ReadonlyMap<Applicatio
   return live;
 }
 
-function draftOf(stored: StoredBundle) {
+/** A saved bundle as it came from Git, to be assembled or judged again. */
+export function draftOf(stored: StoredBundle): Draft {
   const files = new Map(
     [...stored.entries].map(([path, entry]): [RelativePath, { entry: typeof entry; origin: string }] => [path, { entry, origin: path }]),
   );

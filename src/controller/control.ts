@@ -1,8 +1,9 @@
 /** The commands of a running pgo. */
 
-import { decisionOf } from "./act.ts";
+import { decisionOf, problemText } from "./act.ts";
 import { Unavailable, UnknownTarget, type Commands } from "./commands.ts";
-import type { Context } from "./context.ts";
+import { draftOf, liveBundles, type Context } from "./context.ts";
+import { judge } from "./judge.ts";
 import type { Loop } from "./loop.ts";
 import { candidatesOf, emptiness } from "./revision.ts";
 import { planned } from "./planned.ts";
@@ -138,8 +139,12 @@ async function rollBack(id: ApplicationId, to: number | undefined, context: Cont
           ? `${id} has no earlier good version: see ctl history ${id}`
           : `deployment ${to} is not a good version of ${id}: see ctl history ${id}`,
     };
-  if (store.bundle(aim.goal) === undefined)
-    return { done: false, message: `the files of deployment ${aim.id} are no longer kept ([state] keep_good)` };
+  const stored = store.bundle(aim.goal);
+  if (stored === undefined) return { done: false, message: `the files of deployment ${aim.id} are no longer kept ([state] keep_good)` };
+  // What the host and the other applications are has changed since.
+  const judged = (await judge({ drafts: [draftOf(stored)], live: liveBundles(context) }, context, signal)).get(id);
+  if (judged?.kind === "rejected")
+    return { done: false, message: `${id} can't go back to deployment ${aim.id}: ${problemText(judged.problems)}` };
   journal.tell({ type: "command", command: "rollback", target: id, message: `to deployment ${aim.id}` });
   const commit = lastCommit(record, aim.revision, context);
   const rolled = await rollOut(

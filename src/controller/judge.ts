@@ -4,7 +4,7 @@ import { assemble } from "../core/assemble.ts";
 import type { Bundle, Problem, Unit } from "../core/bundle.ts";
 import { strayChecks } from "../core/checks.ts";
 import { alteredObjects, type Candidate } from "../core/decide.ts";
-import { readGenerator, type Finding } from "../core/generator.ts";
+import { isLack, readGenerator, type Finding } from "../core/generator.ts";
 import { isDropIn, type Draft } from "../core/layout.ts";
 import { digestOf, relativePath, type ApplicationId, type Digest, type RelativePath, type UnitName } from "../core/names.ts";
 import { adviseOn } from "../core/quadlet-keys.ts";
@@ -188,13 +188,18 @@ async function refuseByGenerator(court: Court, context: Context, signal: AbortSi
     const run = await context.host.dryRun(new Map([...staged].map(([id, bundle]) => [id, bundle.files])), signal);
     const report = readGenerator(run.stdout, run.stderr);
     const places = report.findings.map((finding) => ({ finding, place: locate(finding, run.root, staged) }));
+    // What lacks a unit waits for another round while there are other faults: with the last good in the place of the faulty, it may be there.
+    const isHidden = places.some(
+      ({ finding, place }) =>
+        counts(finding, context) && !isLack(finding) && admitted.some((bundle) => bundle.application === place?.application),
+    );
     for (const bundle of admitted) {
       const own = places.filter(({ place }) => place?.application === bundle.application);
       const told = (which: (finding: Finding) => boolean) =>
         own
           .filter(({ finding }) => which(finding))
           .map(({ finding, place }) => problemOf(finding, place?.path ?? ("" as RelativePath), bundle));
-      const problems = told((finding) => counts(finding, context));
+      const problems = told((finding) => counts(finding, context) && !(isHidden && isLack(finding)));
       const missing = report.findings.some((finding) => finding.severity === "error")
         ? []
         : bundle.units

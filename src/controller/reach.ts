@@ -16,6 +16,9 @@ export interface Reached {
   readonly clock: Clock;
 }
 
+/** Until it is asked for the second time, in milliseconds. */
+const moment = 1000;
+
 export class Reach {
   readonly #reached: Reached;
   #away: { readonly reason: string; readonly since: number } | undefined;
@@ -44,12 +47,14 @@ export class Reach {
    * each poll until the host is back.
    */
   async check(signal: AbortSignal): Promise<void> {
-    const { host, podman, journal, clock } = this.#reached;
-    try {
-      await Promise.all([host.services([serviceName("pgo.service")], signal), podman.containers(signal)]);
-    } catch (error) {
-      signal.throwIfAborted();
-      const reason = reasonOf(error);
+    const { journal, clock } = this.#reached;
+    let reason = await this.#ask(signal);
+    if (reason !== undefined && this.#away === undefined) {
+      // A service that is being restarted is not worth telling.
+      await clock.sleep(moment, signal);
+      reason = await this.#ask(signal);
+    }
+    if (reason !== undefined) {
       if (this.#away === undefined)
         journal.tell({ type: "host", state: "away", message: `${reason}; what runs goes on, and it is tried again at each poll` });
       this.#away = { reason, since: this.#away?.since ?? clock.monotonic() };
@@ -58,5 +63,16 @@ export class Reach {
     }
     if (this.#away !== undefined) journal.tell({ type: "host", state: "back", message: "systemd and Podman answer" });
     this.#away = undefined;
+  }
+
+  async #ask(signal: AbortSignal): Promise<string | undefined> {
+    const { host, podman } = this.#reached;
+    try {
+      await Promise.all([host.services([serviceName("pgo.service")], signal), podman.containers(signal)]);
+      return undefined;
+    } catch (error) {
+      signal.throwIfAborted();
+      return reasonOf(error);
+    }
   }
 }

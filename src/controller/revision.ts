@@ -70,9 +70,13 @@ export async function candidatesOf(
   signal: AbortSignal,
 ): Promise<{ readonly drafts: readonly Draft[]; readonly candidates: ReadonlyMap<ApplicationId, Candidate> }> {
   const drafts = layout(source.name, source.paths, snapshot.entries);
-  const judged = new Map(await judge({ drafts, live: liveBundles(context) }, context, signal));
-  for (const { id } of context.store.applications())
-    if (partsOf(id).source === source.name && !judged.has(id)) judged.set(id, { kind: "absent" });
+  const own = context.store.applications().filter(({ id }) => partsOf(id).source === source.name);
+  const absent = own.filter(({ id }) => !drafts.some((draft) => draft.application === id));
+  // What goes away provides nothing any more, and is in nobody's way.
+  const live = new Map(liveBundles(context));
+  for (const { id } of absent) live.delete(id);
+  const judged = new Map(await judge({ drafts, live }, context, signal));
+  for (const { id } of absent) judged.set(id, { kind: "absent" });
   return { drafts, candidates: judged };
 }
 

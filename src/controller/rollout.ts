@@ -2,6 +2,7 @@
 
 import type { Bundle, Problem } from "../core/bundle.ts";
 import type { ApplicationId, Digest, RelativePath, Revision, ServiceName } from "../core/names.ts";
+import { hindrance, type Turn } from "../core/order.ts";
 import { found, plan, targetOf, type Goal, type Plan } from "../core/plan.ts";
 import {
   applied,
@@ -22,7 +23,7 @@ import {
 import type { Verdict } from "../core/verdict.ts";
 import type { ApplicationRecord, ContainerRow, StoredBundle } from "../ports.ts";
 import { apply, pullImages, type Failure } from "./apply.ts";
-import type { Context } from "./context.ts";
+import { liveBundles, type Context } from "./context.ts";
 import { observe, type Observation } from "./observe.ts";
 import { verify, worst, type Verification } from "./verify.ts";
 
@@ -53,11 +54,13 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
   if (isUnfinished(order.application, context))
     return { kind: "held", why: "its last rollout is not finished yet: that is gone on with at the next pass" };
   const goal: Goal = { application: order.application, bundle: order.bundle };
+  const fallback: Target = store.application(order.application)?.lastGood ?? "absent";
+  const target: Target = order.bundle?.digest ?? "absent";
+  const hindered = target === fallback ? undefined : hindrance(turnTo(goal, fallback, context), liveBundles(context));
+  if (hindered !== undefined) return { kind: "held", why: hindered };
   const observation = await observe(goal, context, signal);
   const made = plan(goal, observation.observed);
   if (made.conflicts.length > 0) return { kind: "conflicts", problems: made.conflicts };
-  const fallback: Target = store.application(order.application)?.lastGood ?? "absent";
-  const target: Target = order.bundle?.digest ?? "absent";
   if (made.steps.length === 0 && target === fallback) return { kind: "in-sync" };
   const pulled = await pullImages(made, context, signal);
   if (!pulled.ok) return { kind: "held", why: pulled.trouble };
@@ -202,6 +205,10 @@ function saveIntention(made: Plan, goal: Goal, { remembered }: Observation, { st
 async function verifyTarget(target: Target, since: Date, context: Context, signal: AbortSignal): Promise<Verification> {
   const bundle = bundleOf(target, context);
   return bundle === undefined ? { verdicts: [], containers: new Map(), trouble: undefined } : verify(bundle, since, context, signal);
+}
+
+function turnTo(goal: Goal, fallback: Target, context: Context): Turn {
+  return { id: goal.application, live: bundleOf(fallback, context), next: goal.bundle };
 }
 
 function bundleOf(target: Target, { bundles }: Context): Bundle | undefined {

@@ -56,7 +56,7 @@ export async function lookOnce(
   const watched = watch(bundle, context.clock.now(), context);
   for (const one of watched) {
     one.check = { ...one.check, patience: { ...one.check.patience, successThreshold: 1, failureThreshold: 1, startPeriod: 0 } };
-    one.track = { ...one.track, everHealthy: true };
+    one.track = { ...one.track, healthyAt: one.track.since };
   }
   await lookAt(watched, survey, context, signal);
   return judgeAll(watched, context.clock.now());

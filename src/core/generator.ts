@@ -46,6 +46,11 @@ export function readGenerator(stdout: string, stderr: string): GeneratorReport {
   return { findings, services, sources, unread };
 }
 
+/** Whether it is about another unit that is not there, which may be so only because a fault elsewhere hides it. */
+export function isLack({ message }: Finding): boolean {
+  return /^requested Quadlet \w+ \S+ was not found|^unable to translate dependency for /.test(message);
+}
+
 function loading(line: string): Finding | undefined {
   const match = /^error loading "([^"]+)", (.*)$/.exec(line);
   if (match === null) return undefined;

@@ -45,7 +45,7 @@ export interface Turn {
 
 /**
  * The order in which applications take their turn: first what gives a unit up, then what takes it; first what is needed, then what needs it;
- * what goes away goes after those that used it.
+ * a unit that goes away goes after those that used it.
  */
 export function rolloutOrder(turns: readonly Turn[]): readonly ApplicationId[] {
   const byUnit = new Map<string, Set<Turn>>();
@@ -65,10 +65,34 @@ export function rolloutOrder(turns: readonly Turn[]): readonly ApplicationId[] {
   const before = (turn: Turn): readonly Turn[] => {
     const givers = named(turn.next, (unit) => [unit.name]).filter((other) => !has(other.next, turn.next));
     const needed = named(turn.next, (unit) => [...unit.uses, ...unit.after]).filter((other) => needs(turn.next, other.next));
-    const users = turn.next === undefined ? (usersOf.get(turn) ?? []) : [];
+    const users = (usersOf.get(turn) ?? []).filter((other) => lost(turn, other.live) !== undefined);
     return [...new Set([...givers, ...needed, ...users])].filter((other) => other !== turn);
   };
   return inOrder(turns, ({ id }) => id, before).map(({ id }) => id);
+}
+
+/**
+ * What speaks against a turn beside what the other applications are now: a unit would be there twice, or one would go away that is still
+ * needed. It holds whatever Git wants of the others: they may stay as they are, or come back to it.
+ */
+export function hindrance(turn: Turn, others: ReadonlyMap<ApplicationId, Bundle>): string | undefined {
+  for (const [id, other] of others) {
+    if (id === turn.id) continue;
+    const taken = turn.next?.units.find((unit) => other.units.some((one) => one.name === unit.name || one.service === unit.service));
+    if (taken !== undefined) return `${taken.name} makes ${taken.service}, which ${id} still has`;
+    const needed = lost(turn, other);
+    if (needed !== undefined) return `${id} still needs ${needed.name}, which would go away`;
+  }
+  return undefined;
+}
+
+/** The first unit that a turn takes away and that a bundle names. */
+function lost({ live, next }: Turn, user: Bundle | undefined): Unit | undefined {
+  return live?.units.find(
+    (unit) =>
+      next?.units.some((kept) => kept.name === unit.name && kept.service === unit.service) !== true &&
+      user?.units.some((one) => dependsOn(one, unit)) === true,
+  );
 }
 
 /** Whether something of the first names something of the second. */

@@ -156,7 +156,9 @@ function cleanUp(gone: readonly Unit[], observed: Observed): readonly Step[] {
 function startSteps(unit: Unit, units: readonly Unit[], observed: Observed): readonly Step[] {
   const service = observed.services.get(unit.service);
   const start = (because: string): readonly Step[] => [{ kind: "start", service: unit.service, unit, because }];
-  if (service?.loaded !== true || (service.startedFrom === undefined && service.activity === "stopped")) return start("new");
+  // One that systemd has forgotten may still run, of a file that somebody deleted: to start it would change nothing.
+  if (service === undefined || (service.activity === "stopped" && (!service.loaded || service.startedFrom === undefined)))
+    return start("new");
   if (unit.kind !== "container") return service.activity === "running" ? [] : start(`${unit.service} is not active`);
 
   const reasons =

@@ -29,7 +29,10 @@ export interface Track {
   /** Restarts by systemd before the first look, and in the last. */
   readonly restartsBefore: number | undefined;
   readonly crashes: number;
-  readonly everHealthy: boolean;
+  /** How the last run ended that did not end well. */
+  readonly ending: string | undefined;
+  /** When it was last seen healthy: passing, and up for its time. */
+  readonly healthyAt: Date | undefined;
   readonly last: Look | undefined;
   readonly message: string | undefined;
 }
@@ -47,7 +50,8 @@ export const newTrack = (since: Date): Track => ({
   failed: 0,
   restartsBefore: undefined,
   crashes: 0,
-  everHealthy: false,
+  ending: undefined,
+  healthyAt: undefined,
   last: undefined,
   message: undefined,
 });
@@ -57,13 +61,15 @@ export function follow(track: Track, unit: Unit, check: Check, look: Look): Trac
   const before = track.restartsBefore ?? look.restarts;
   const crashes = Math.max(track.crashes, look.restarts - before);
   const judged = judge(unit, check, look);
-  const next = { ...track, restartsBefore: before, crashes, last: look };
+  const ending = look.result === "success" ? track.ending : exitOf(look);
+  const next = { ...track, restartsBefore: before, crashes, ending, last: look };
   const early = look.at.getTime() - track.since.getTime() < check.patience.startPeriod;
   switch (judged.result) {
     case "pass": {
       const passes = track.passes + 1;
-      const everHealthy = track.everHealthy || passes >= check.patience.successThreshold;
-      return { ...next, passes, failures: 0, asked: track.asked + 1, everHealthy, message: undefined };
+      const healthy = passes >= check.patience.successThreshold && isSettled(unit, check, look);
+      const healthyAt = healthy ? look.at : track.healthyAt;
+      return { ...next, passes, failures: 0, asked: track.asked + 1, healthyAt, message: undefined };
     }
     case "fail": {
       const failures = early ? track.failures : track.failures + 1;
@@ -76,10 +82,13 @@ export function follow(track: Track, unit: Unit, check: Check, look: Look): Trac
   }
 }
 
-/** What a track says now. Not healthy by the deadline is unhealthy; dead, or crashing again and again, is so before. */
+/**
+ * What a track says now. Not healthy by the deadline is unhealthy; dead, or crashing again and again, is so before. One that was healthy
+ * and is not at the last look is starting again: it has its failures in a row, and its deadline from then.
+ */
 export function verdict(track: Track, unit: Unit, check: Check, now: Date): Verdict {
   const { patience } = check;
-  const waited = now.getTime() - track.since.getTime();
+  const waited = now.getTime() - (track.healthyAt ?? track.since).getTime();
   const say = (health: Health, final: boolean, message: string | undefined): Verdict => ({
     service: unit.service,
     checkedBy: checkedBy(unit, check),
@@ -90,18 +99,26 @@ export function verdict(track: Track, unit: Unit, check: Check, now: Date): Verd
   const { last } = track;
   if (last === undefined)
     return waited < patience.deadline ? say("starting", false, "not looked at yet") : say("unhealthy", true, "could not be looked at");
-  if (track.passes >= patience.successThreshold) {
-    const up = last.activeSince === undefined ? Infinity : last.at.getTime() - last.activeSince.getTime();
-    if (unit.kind !== "container" || unit.oneshot || up >= patience.minHealthyTime) return say("healthy", false, undefined);
-    if (waited < patience.deadline) return say("starting", false, `up for ${seconds(up)}, ${seconds(patience.minHealthyTime)} are wanted`);
-  }
+  const passing = track.passes >= patience.successThreshold;
+  if (passing && isSettled(unit, check, last)) return say("healthy", false, undefined);
   const dead = deathOf(unit, last);
   if (dead !== undefined) return say("unhealthy", true, dead);
-  if (track.crashes >= patience.failureThreshold) return say("unhealthy", true, `crashed ${track.crashes} times: ${exitOf(last)}`);
-  if (track.everHealthy && track.failures > 0)
-    return track.failures >= patience.failureThreshold ? say("unhealthy", true, counted(track)) : say("healthy", false, undefined);
-  if (waited >= patience.deadline) return say("unhealthy", true, `not healthy after ${seconds(waited)}: ${counted(track)}`);
-  return say("starting", false, track.message);
+  if (track.crashes >= patience.failureThreshold)
+    return say("unhealthy", true, `crashed ${track.crashes} times${track.ending === undefined ? "" : `: ${track.ending}`}`);
+  if (track.healthyAt !== undefined && track.failures >= patience.failureThreshold) return say("unhealthy", true, counted(track));
+  const young = `up for ${seconds(upFor(last))}, ${seconds(patience.minHealthyTime)} are wanted`;
+  if (waited >= patience.deadline)
+    return say("unhealthy", true, `not healthy after ${seconds(waited)}: ${passing ? young : counted(track)}`);
+  return say("starting", false, passing ? young : track.message);
+}
+
+/** Whether a unit that passes has done so for long enough to be believed. */
+function isSettled(unit: Unit, { patience }: Check, look: Look): boolean {
+  return unit.kind !== "container" || unit.oneshot || upFor(look) >= patience.minHealthyTime;
+}
+
+function upFor({ at, activeSince }: Look): number {
+  return activeSince === undefined ? Infinity : at.getTime() - activeSince.getTime();
 }
 
 /** What vouches for a unit: a network or volume is healthy when its unit is active. */
@@ -161,7 +178,7 @@ function exitOf(look: Look): string {
 }
 
 function counted(track: Track): string {
-  return `${track.message ?? "not up"}${track.asked > 0 ? ` (${track.failed} of ${track.asked} probes)` : ""}`;
+  return `${track.message ?? "not up"}${track.asked > 1 ? ` (${track.failed} of ${track.asked} probes)` : ""}`;
 }
 
 function seconds(ms: number): string {

@@ -221,7 +221,23 @@ test("a refusal names the registry, or says that a short name has none", async (
   assert.equal(await refused("quay.io/a", 429, "toomanyrequests: slow down"), "pull quay.io/a: toomanyrequests: slow down");
   assert.equal(
     await refused("quay.io/a", 500, "lookup quay.io on 192.0.2.1:53: no such host"),
-    "pull quay.io/a: lookup quay.io on 192.0.2.1:53: no such host",
+    "pull quay.io/a: registry quay.io can't be reached: lookup quay.io on 192.0.2.1:53: no such host",
+  );
+});
+
+test("the same trouble of the network has the same words at each try", async (t) => {
+  const { fake, podman } = await open(t);
+  const tries = ["[::1]:33924", "[::1]:54696"].map(async (own) => {
+    fake.faults.push({
+      status: 500,
+      body: JSON.stringify({ message: `lookup quay.io on [::1]:53: read udp ${own}->[::1]:53: read: refused` }),
+    });
+    return await podman.pull("quay.io/a", undefined, signal);
+  });
+  const trouble = "pull quay.io/a: registry quay.io can't be reached: lookup quay.io on [::1]:53: read udp [::1]:53: read: refused";
+  assert.deepEqual(
+    await Promise.all(tries),
+    [trouble, trouble].map((one) => ({ ok: false, trouble: one })),
   );
 });
 

@@ -7,7 +7,7 @@ import fc from "fast-check";
 
 import { Bundles } from "../../src/controller/context.ts";
 import { id, isSettled, minute, Pgo } from "./pgo.ts";
-import { calm, filesOf, happen, incident, soundTree, type Tree } from "./story.ts";
+import { anyTree, applicationFiles, calm, filesOf, happen, incident, soundTree, type Container, type Tree } from "./story.ts";
 
 /** Somebody else's on the host: a unit of the distribution's, a person's quadlet that runs, a broken one. */
 function furnish(pgo: Pgo): () => void {
@@ -35,7 +35,10 @@ function isAsGitSays(pgo: Pgo, tree: Tree): void {
   );
   for (const name of names) {
     const record = pgo.record(name);
-    assert.ok(record !== undefined && record.lastGood !== undefined, `${name} is ${record?.outcome ?? "not there"}: ${record?.message ?? ""}`);
+    assert.ok(
+      record !== undefined && record.lastGood !== undefined,
+      `${name} is ${record?.outcome ?? "not there"}: ${record?.message ?? ""}`,
+    );
     assert.equal(record.lastGood, record.desired?.digest, `${name} is ${record.outcome}: ${record.message ?? ""}`);
     const wanted = Object.entries(filesOf(tree)).filter(([path]) => path.startsWith(`${name}/`) && !path.endsWith("pgo.toml"));
     const placed = new Map([...pgo.world.filesOf(id(name))].map(([path, text]) => [`${name}/${path}`, text]));
@@ -77,6 +80,88 @@ test("from any story of commits, faults, incidents and commands, once faults end
       const { units } = new Bundles(pgo.store).get(pgo.record("shop")?.lastGood ?? ("" as never));
       const networks = units.filter((unit) => unit.kind === "network").map((unit) => unit.object);
       assert.deepEqual([...pgo.world.machine.networks.keys()].sort(), networks, "no network is left over");
+    }),
+    { numRuns: runs, interruptAfterTimeLimit: 120_000 },
+  );
+});
+
+type Name = keyof Tree;
+
+/** What each application must come to when all of `before` is live and Git says `after`: from what they are made of, not from pgo's code. */
+function deserved(before: Tree, after: Tree): ReadonlyMap<Name, readonly string[]> {
+  const said = new Map<Name, readonly string[]>();
+  const containers = (tree: Tree, name: Name) => [tree[name]?.web, tree[name]?.db].filter((one) => one !== undefined);
+  const has = (name: Name) => after[name] !== undefined && Object.keys(applicationFiles(name, after[name])).length > 0;
+  const isSame = (name: Name) => JSON.stringify(filesOf({ [name]: before[name] })) === JSON.stringify(filesOf({ [name]: after[name] }));
+  const usesShared = (tree: Tree, name: Name) => containers(tree, name).some((one) => one.shared);
+  const isBad = ({ image, checkedBy, oneshot }: Container) =>
+    image.includes("crash") || (image.includes("job") && !oneshot) || (image.includes("sick") && checkedBy !== "process");
+
+  const ofItself = (name: Name): string => {
+    if (!has(name)) return "removed";
+    if (isSame(name)) return "kept";
+    if (after[name]?.flaw !== undefined) return "rejected";
+    if (containers(after, name).some((one) => one.image.includes("none"))) return "held";
+    return containers(after, name).some(isBad) ? "rolled-back" : "deployed";
+  };
+  for (const name of ["base", "shop", "blog"] as const) {
+    const own = ofItself(name);
+    const allowed = [own];
+    if (name !== "base" && has(name) && !isSame(name) && own !== "rejected" && usesShared(after, name)) {
+      // Of a network that is not as Git wants it, or not there any more.
+      const base = ofItself("base");
+      if (base === "removed") allowed.splice(0, 1, "rejected");
+      else if (base !== "kept" && base !== "deployed") allowed.splice(0, 1, "held");
+    }
+    // A unit that another application had: it must be given up first.
+    const home = (["shop", "blog"] as const).find((one) => one !== name && before[one]?.wanderer === true);
+    if (home !== undefined && after[name]?.wanderer === true && (said.get(home) ?? [ofItself(home)])[0] !== "deployed")
+      allowed.push("held", "rejected");
+    said.set(name, allowed);
+  }
+  // The network stays while somebody needs it who stays as it was.
+  const users = (["shop", "blog"] as const).filter((name) => usesShared(before, name));
+  const stays = (name: Name) => (said.get(name) ?? []).some((one) => one !== "deployed" && one !== "removed");
+  if (said.get("base")?.[0] === "removed" && users.some(stays)) said.set("base", ["held", "removed"]);
+  return said;
+}
+
+test("without faults each application comes to what its content deserves, and nothing is started that did not change", async () => {
+  await fc.assert(
+    fc.asyncProperty(soundTree, anyTree, async (before, after) => {
+      await using pgo = new Pgo({ allowEmpty: true });
+      const othersAreLeftAlone = furnish(pgo);
+      pgo.start();
+      await pgo.push(filesOf(before));
+      isAsGitSays(pgo, before);
+      const good = new Map(Object.keys(before).map((name) => [name, pgo.record(name)?.lastGood]));
+      pgo.forget();
+      const starts = pgo.world.machine.started.length;
+
+      await pgo.push(filesOf(after));
+      isSettled(pgo);
+      othersAreLeftAlone();
+      const expected = deserved(before, after);
+      for (const [name, allowed] of expected) {
+        const record = pgo.record(name);
+        const told = pgo.outcomes().filter((line) => line.startsWith(`${name} `));
+        const came = record === undefined ? "removed" : told.length === 0 ? "kept" : record.outcome;
+        assert.ok(allowed.includes(came), `${name} is ${came}, and not ${allowed.join(" or ")}: ${record?.message ?? ""}`);
+        assert.ok(told.length <= 1, `told once: ${told.join(", ")}`);
+        if (came === "deployed") assert.equal(record?.lastGood, record?.desired?.digest);
+        else if (record !== undefined) assert.equal(record.lastGood, good.get(name), `${name} stays on its last good version`);
+        if (came === "kept" || came === "held" || came === "rejected") {
+          const started = pgo.world.machine.started.slice(starts).map((one) => one.service);
+          assert.deepEqual(
+            started.filter((service) => service.startsWith(`${name}-`)),
+            [],
+            `nothing of ${name} is started`,
+          );
+        }
+      }
+      pgo.forget();
+      await pgo.pass(20 * minute);
+      assert.deepEqual(pgo.world.changes, [], "and nothing is tried again by itself");
     }),
     { numRuns: runs, interruptAfterTimeLimit: 120_000 },
   );

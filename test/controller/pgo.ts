@@ -200,6 +200,7 @@ export function isSettled(pgo: Pgo): void {
     for (const unit of bundle?.units ?? []) {
       if (unit.oneshot) continue;
       assert.equal(machine.runs(unit.service), expected.get(unit.service), `${unit.service} runs what ${record.id} says`);
+      assert.equal(record.health, "healthy", `${record.id} is healthy`);
       const started = store.started(record.id).get(unit.service);
       if (started !== undefined && started.invocation === machine.state(unit.service).invocation)
         assert.equal(started.digest, unit.digest, `${unit.service} runs what its record says`);
@@ -207,7 +208,8 @@ export function isSettled(pgo: Pgo): void {
   }
   for (const name of machine.visible()) {
     const { source } = machine.state(name);
-    if (source === "" || source.startsWith(`${quadletDirectory}/`)) assert.ok(expected.has(name), `${name} (${source}) is nobody's, and still there`);
+    if (source === "" || source.startsWith(`${quadletDirectory}/`))
+      assert.ok(expected.has(name), `${name} (${source}) is nobody's, and still there`);
   }
   for (const path of machine.files.keys()) {
     const [, source = "", application = ""] = path.startsWith(`${quadletDirectory}/`) ? path.slice(quadletDirectory.length).split("/") : [];

@@ -43,10 +43,14 @@ export type Incident =
 // ---- what is committed ----
 
 export function filesOf(tree: Tree): Readonly<Record<string, string>> {
-  return Object.assign({}, ...Object.entries(tree).map(([name, application]) => applicationFiles(name, application))) as Record<string, string>;
+  return Object.assign({}, ...Object.entries(tree).map(([name, application]) => applicationFiles(name, application))) as Record<
+    string,
+    string
+  >;
 }
 
-function applicationFiles(name: string, { web, db, wanderer, flaw }: Application): Readonly<Record<string, string>> {
+/** What pgo.toml and Git say of one application; none where it has no unit. */
+export function applicationFiles(name: string, { web, db, wanderer, flaw }: Application): Readonly<Record<string, string>> {
   const files: Record<string, string> = {};
   const units = Object.entries({ web, db }).flatMap(([unit, made]) => (made === undefined ? [] : [[`${name}-${unit}`, made] as const]));
   for (const [unit, made] of units) Object.assign(files, containerFiles(name, unit, made));
@@ -98,7 +102,9 @@ function containerFiles(application: string, unit: string, made: Container): Rea
   ];
   return {
     [`${application}/${unit}.container`]: `${text.join("\n")}\n`,
-    ...(made.conf === undefined ? {} : { [`${application}/${unit}/site.conf`]: made.conf, [`${application}/${unit}/${made.conf}.conf`]: "x" }),
+    ...(made.conf === undefined
+      ? {}
+      : { [`${application}/${unit}/site.conf`]: made.conf, [`${application}/${unit}/${made.conf}.conf`]: "x" }),
     ...(made.env === undefined ? {} : { [`${application}/${unit}.env`]: `A=${made.env}\n` }),
     ...(made.dropIn === undefined ? {} : { [`${application}/${unit}.container.d/10.conf`]: `[Container]\nLabel=x=${made.dropIn}\n` }),
   };
@@ -139,7 +145,7 @@ function application(images: readonly string[], flawed: boolean): fc.Arbitrary<A
     db: fc.option(fc.oneof({ weight: 3, arbitrary: container(images) }, { weight: flawed ? 1 : 0, arbitrary: job }), { nil: undefined }),
     wanderer: fc.constant(false),
     flaw: flawed
-      ? fc.option(fc.constantFrom("unparsable", "unknown key", "missing network", "settings", "foreign"), { nil: undefined, freq: 2 }).map((flaw) => flaw)
+      ? fc.option(fc.constantFrom("unparsable", "unknown key", "missing network", "settings", "foreign"), { nil: undefined, freq: 2 })
       : fc.constant(undefined),
   });
 }
@@ -154,7 +160,7 @@ function tree(images: readonly string[], flawed: boolean): fc.Arbitrary<Tree> {
 }
 
 /** Any commit, most of it sound. */
-const anyTree = tree([...soundImages, ...soundImages, ...badImages], true);
+export const anyTree = tree([...soundImages, ...soundImages, ...badImages], true);
 
 /** A commit that nothing speaks against, and that is new whatever was there before. */
 export const soundTree: fc.Arbitrary<Tree> = tree(soundImages, false).map((made) =>
@@ -183,8 +189,16 @@ export const incident: fc.Arbitrary<Incident> = fc.oneof(
     }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom("edit", "delete", "stop", "kill"), pick: fc.nat({ max: 30 }) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom("reboot", "git fails", "git works", "registry fails", "registry works", "pgo is killed") }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom("suspend", "resume", "rollback", "retry", "sync"), application: application_ }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constantFrom("reboot", "git fails", "git works", "registry fails", "registry works", "pgo is killed"),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constantFrom("suspend", "resume", "rollback", "retry", "sync"), application: application_ }),
+  },
 );
 
 /** Lets it happen, and a minute go by. */

@@ -87,6 +87,7 @@ suite("a container that nothing checks", () => {
     ["still starting", [look(1, starting)], "starting: web.service is activating (start)"],
     ["just up", [look(1)], "starting: up for 1 s, 5 s are wanted"],
     ["up long enough", [look(1), look(5)], "healthy"],
+    ["up, but ended before its time", [look(1), look(2, again)], "starting: web.service is activating (auto-restart)"],
     ["up long enough, but started anew meanwhile", [look(4), look(6, { up: 1 })], "starting: up for 1 s, 5 s are wanted"],
     ["up, with no container", [look(6, { container: null })], "starting: its container is not there"],
     ["up, its container ended", [look(6, { container: { state: "exited", health: undefined } })], "starting: its container is exited"],
@@ -98,9 +99,14 @@ suite("a container that nothing checks", () => {
       [look(1), look(2, { ...again, restarts: 1 }), look(3, { up: 0, restarts: 2 }), look(4, { ...again, restarts: 3 })],
       "unhealthy!: crashed 3 times: exit-code, exit 1",
     ],
+    [
+      "crashed as often as is borne, each time between two looks",
+      [look(1), look(2, { up: 0, restarts: 1 }), look(3, { up: 0, restarts: 2 }), look(4, { up: 0, restarts: 3 })],
+      "unhealthy!: crashed 3 times",
+    ],
     ["crashed before the first look, not since", [look(1, { restarts: 7 }), look(6, { up: 5, restarts: 7 })], "healthy"],
     ["never up by the deadline", [look(60, starting)], "unhealthy!: not healthy after 60 s: web.service is activating (start)"],
-    ["never up for long enough by the deadline", [look(60, { up: 1 })], "unhealthy!: not healthy after 60 s: not up (0 of 1 probes)"],
+    ["never up for long enough by the deadline", [look(60, { up: 1 })], "unhealthy!: not healthy after 60 s: up for 1 s, 5 s are wanted"],
     ["reloading", [look(6, { active: "reloading" })], "healthy"],
   ]);
 });
@@ -114,7 +120,7 @@ suite("a container with Podman's own check", () => {
     [
       "failing to the deadline",
       [look(6, health("starting")), look(60, health("unhealthy"))],
-      "unhealthy!: not healthy after 60 s: Podman's health check fails: see podman inspect (1 of 1 probes)",
+      "unhealthy!: not healthy after 60 s: Podman's health check fails: see podman inspect",
     ],
     ["waiting with Notify=healthy", [look(30, starting)], "starting: web.service is activating (start)"],
     [
@@ -141,7 +147,17 @@ suite("a container with a probe", () => {
     ["that can't be asked", [look(6, { sample: unasked })], "starting: no route"],
     ["that can't be asked any more keeps what it was", [look(6, { sample: pass }), look(8, { sample: unasked })], "healthy"],
     ["that can't be asked to the deadline", [look(60, { sample: unasked })], "unhealthy!: not healthy after 60 s: no route"],
-    ["failing after it was healthy, once", [look(6, { sample: pass }), look(8, { sample: fail })], "healthy"],
+    ["failing after it was healthy, once", [look(6, { sample: pass }), look(8, { sample: fail })], "starting: GET http://x/: 503"],
+    [
+      "failing after it was healthy, once, when the first deadline is over",
+      [look(6, { sample: pass }), look(64, { sample: pass }), look(66, { sample: fail })],
+      "starting: GET http://x/: 503",
+    ],
+    [
+      "restarting after it was healthy, to a deadline that begins then",
+      [look(6, { sample: pass }), look(8, again), look(10, starting), look(66, starting)],
+      "unhealthy!: not healthy after 60 s: web.service is activating (start) (1 of 2 probes)",
+    ],
     [
       "failing after it was healthy, as often as is borne",
       [look(6, { sample: pass }), ...[8, 10, 12].map((second) => look(second, { sample: fail }))],
@@ -155,7 +171,7 @@ suite("a container with a probe", () => {
         look(12, { sample: pass }),
         look(14, { sample: fail }),
       ],
-      "healthy",
+      "starting: GET http://x/: 503",
     ],
   ]);
 });
@@ -188,7 +204,7 @@ suite("patience", () => {
 
   table("web.container", patient(process, { minHealthyTime: 0 }), [["no time to be up is asked for", [look(0)], "healthy"]]);
   table("web.container", patient(process, { deadline: 1000 }), [
-    ["up when the deadline comes before the time up", [look(1)], "unhealthy!: not healthy after 1 s: not up (0 of 1 probes)"],
+    ["up when the deadline comes before the time up", [look(1)], "unhealthy!: not healthy after 1 s: up for 1 s, 5 s are wanted"],
   ]);
 });
 
@@ -239,14 +255,14 @@ const anyRow = fc.array(fc.tuple(anySeen, fc.integer({ min: 1, max: 20 })), { ma
 const anyCheck = fc.record({ check: fc.constantFrom(process, podman, http), successThreshold: fc.integer({ min: 1, max: 3 }) });
 
 suite("whatever is seen", () => {
-  test("waiting ends: at the deadline a unit is healthy or finally unhealthy", () => {
+  test("waiting ends: a deadline after the last look at the latest, a unit is healthy or finally unhealthy", () => {
     fc.assert(
       fc.property(anyRow, anyCheck, (row, { check, successThreshold }) => {
         const patiently = patient(check, { successThreshold });
         let second = 0;
         const looks = row.map(([seen, gap]) => look((second += gap), seen));
         const track = looks.reduce((before, one) => follow(before, unit("web.container"), patiently, one), newTrack(start));
-        const said = verdict(track, unit("web.container"), patiently, at(Math.max(60, second)));
+        const said = verdict(track, unit("web.container"), patiently, at(60 + second));
         assert.ok(said.health === "healthy" || (said.health === "unhealthy" && said.final), says(said));
       }),
     );
@@ -260,7 +276,8 @@ suite("whatever is seen", () => {
         const said = judged("web.container", patient(check, { successThreshold }), looks);
         if (said.health !== "healthy") return;
         const last = looks.at(-1);
-        assert.ok(last !== undefined && last.active !== "failed");
+        assert.ok(last?.active === "active" && last.activeSince !== undefined);
+        assert.ok(last.at.getTime() - last.activeSince.getTime() >= patience.minHealthyTime);
         assert.ok(looks.length >= successThreshold);
         if (check.by === "probe") assert.ok(looks.some(({ sample }) => sample?.result === "pass"));
         if (check.by === "podman") assert.ok(looks.some(({ container }) => container?.health === "healthy"));

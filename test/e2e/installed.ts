@@ -49,10 +49,8 @@ export class Installed {
 
   /** Boots a host, makes a private SSH repository `fleet`, and installs pgo by quadlet/install.sh with a pgo.toml that is there before. */
   static async up(t: TestContext, options: InstalledOptions = {}): Promise<Installed> {
-    const host = await TestHost.up(t, { ...options, pgo: true });
-    const repository = await host.repo("fleet");
-    await repository.commit(options.files ?? {}, "begin");
-    const installed = new Installed(host, repository);
+    const installed = await Installed.boot(t, options);
+    const { host, repository } = installed;
     if (options.byFlags === true) {
       await installed.install(repository.url, "--ssh-key", host.sshKey, "--known-hosts", host.knownHosts);
       return installed;
@@ -60,6 +58,15 @@ export class Installed {
     await installed.configure(options.config ?? quick, options.interval);
     await installed.install(repository.url);
     return installed;
+  }
+
+  /** The host and the repository alone: nothing is installed yet. */
+  static async boot(t: TestContext, options: InstalledOptions = {}): Promise<Installed> {
+    const host = await TestHost.up(t, { ...options, pgo: true });
+    const repository = await host.repo("fleet");
+    await repository.commit(options.files ?? {}, "begin");
+    await host.copy(quadletDirectory, "/opt/pgo/quadlet");
+    return new Installed(host, repository);
   }
 
   /** Where pgo.toml and its keys lie. */
@@ -84,8 +91,12 @@ export class Installed {
   }
 
   async install(...words: readonly string[]): Promise<Result> {
-    await this.host.copy(quadletDirectory, "/opt/pgo/quadlet");
-    return this.host.exec(["sh", "/opt/pgo/quadlet/install.sh", ...words]);
+    return this.host.exec(["sh", "/opt/pgo/quadlet/install.sh", ...words], { timeout: 300_000 });
+  }
+
+  /** As `install`; the exit code is not checked. */
+  async tryInstall(...words: readonly string[]): Promise<Result> {
+    return this.host.exec(["sh", "/opt/pgo/quadlet/install.sh", ...words], { check: false, timeout: 300_000 });
   }
 
   /** `podman exec pgo ctl …`; the exit code is not checked. */
@@ -180,9 +191,11 @@ export class Installed {
       `find ${this.host.quadlets} -printf '%p %m %s %T@\\n' | sort; find ${this.host.quadlets} -type f -exec sha256sum {} + | sort`,
     );
     const units = await this.host.systemctl(["list-units", "--all", "--plain", "--no-legend", "--type=service"]);
-    const ours = units.stdout.split("\n").filter((line) => !/^(?:run-|user|systemd-|podman\.)/.test(line));
-    const starts = await Promise.all(ours.map(async (line) => `${line} ${await this.invocation(line.split(/\s+/)[0] ?? "")}`));
-    return [files, ...starts].join("\n");
+    // What comes and goes by itself is left out: transient units, those of Podman's health checks (by container id) among them.
+    const passing = /^(?:run-|pgo-run-|user|systemd-|podman\.|dbus\.|[0-9a-f]{64})/;
+    const ours = units.stdout.split("\n").filter((line) => line !== "" && !passing.test(line));
+    const shown = await this.services(...ours.map((line) => line.split(/\s+/)[0] ?? ""));
+    return [files, ...ours.map((line) => `${line} ${shown[line.split(/\s+/)[0] ?? ""]?.invocation ?? ""}`)].join("\n");
   }
 
   async #json<Report>(...words: readonly string[]): Promise<Report> {

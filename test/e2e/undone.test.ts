@@ -27,7 +27,7 @@ for (const user of ["root", "edge"] as const) {
         "localhost/test/missing:1",
         /^pull localhost\/test\/missing:1: no such image on the host: localhost\/ images are built or loaded there \(podman build\), never pulled$/,
       ],
-      ["registry.invalid/x:1", /^pull registry\.invalid\/x:1: .*registry\.invalid/],
+      ["registry.invalid/x:1", /^pull registry\.invalid\/x:1: registry registry\.invalid can't be reached: lookup registry\.invalid /],
     ] as const)
       await t.test(image, async () => {
         const before = { ...(await pgo.services("shop.service")), page: await page(pgo) };
@@ -178,7 +178,6 @@ test("going back is for all of an application: files and services that the bad v
 
   await t.test("a commit that takes the bad version back restarts nothing", async () => {
     const before = await pgo.services("shop.service", "side.service");
-    await pgo.repository.git("revert", "--version");
     const reverted = await pgo.repository.commit({
       "shop/shop.container": web("good", 8081, "Volume=./page:/page:ro", "EnvironmentFile=shop.env"),
       "shop/pgo.toml": null,

@@ -61,7 +61,8 @@ export class Life {
       get: (target, name) => {
         const method: unknown = Reflect.get(target, name);
         if (typeof method !== "function" || typeof name !== "string") return method;
-        return (...given: readonly unknown[]): unknown => made(() => this.#call(name, () => Reflect.apply(method, target, given) as unknown));
+        return (...given: readonly unknown[]): unknown =>
+          made(() => this.#call(name, () => Reflect.apply(method, target, given) as unknown));
       },
     });
   }
@@ -75,7 +76,10 @@ export class Life {
     this.#unlessOver();
     if (fault === "throws") throw new Error(`${name} failed`);
     if (fault === "answers with trouble") {
-      if (results.has(name)) return Promise.resolve(trouble(name === "head" || name === "fetch" ? { reason: `${name} failed`, transient: true } : `${name} failed`));
+      if (results.has(name))
+        return Promise.resolve(
+          trouble(name === "head" || name === "fetch" ? { reason: `${name} failed`, transient: true } : `${name} failed`),
+        );
       throw new Error(`${name} failed`);
     }
     const answer = act();

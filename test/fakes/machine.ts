@@ -109,7 +109,10 @@ export class Machine {
     for (const [other, { unit, active }] of this.#services)
       if (other !== name && unit?.requires.includes(name) === true && active !== "inactive") this.stop(other);
     const ignored = service.behaviour === "stubborn" && service.active === "active";
-    end(service, ignored ? { active: "failed", result: "signal", exitStatus: 9 } : { active: "inactive", result: "success", exitStatus: 0 });
+    end(
+      service,
+      ignored ? { active: "failed", result: "signal", exitStatus: 9 } : { active: "inactive", result: "success", exitStatus: 0 },
+    );
     if (service.unit === undefined && !ignored) this.#services.delete(name);
   }
 
@@ -247,7 +250,14 @@ export class Machine {
       return "Start request repeated too quickly";
     }
     this.#invocations += 1;
-    Object.assign(service, { invocation: `i${this.#invocations}`, restarts: 0, since: at, result: "success", exitStatus: 0, due: undefined });
+    Object.assign(service, {
+      invocation: `i${this.#invocations}`,
+      restarts: 0,
+      since: at,
+      result: "success",
+      exitStatus: 0,
+      due: undefined,
+    });
     if (unit.kind !== "container") {
       if (unit.kind === "network" && !this.networks.has(unit.object)) this.networks.set(unit.object, unit.text);
       Object.assign(service, { active: "active", sub: "exited", behaviour: "good", runs: unit.text });

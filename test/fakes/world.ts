@@ -2,7 +2,15 @@
 
 import type { TreeEntry } from "../../src/core/bundle.ts";
 import { fileDigest } from "../../src/core/files.ts";
-import { partsOf, relativePath, revision, type ApplicationId, type RelativePath, type Revision, type ServiceName } from "../../src/core/names.ts";
+import {
+  partsOf,
+  relativePath,
+  revision,
+  type ApplicationId,
+  type RelativePath,
+  type Revision,
+  type ServiceName,
+} from "../../src/core/names.ts";
 import { success, trouble, type Result } from "../../src/core/result.ts";
 import type { Clock, Git, GitTrouble, Host, PlacedFile, Podman, Prober, Snapshot } from "../../src/ports.ts";
 import { Machine, type Behaviour } from "./machine.ts";
@@ -136,7 +144,9 @@ export class World {
         const candidates = [...staged].flatMap(([application, files]) =>
           files.map(({ path, content }): [string, string] => [`${root}/${application}/${path}`, Buffer.from(content).toString()]),
         );
-        const { stdout, stderr } = generate(new Map([...foreign.map(([path, { content }]): [string, string] => [path, content]), ...candidates]));
+        const { stdout, stderr } = generate(
+          new Map([...foreign.map(([path, { content }]): [string, string] => [path, content]), ...candidates]),
+        );
         return Promise.resolve({ stdout, stderr, root });
       },
       services: (names) => Promise.resolve(new Map(names.map((name) => [name, machine.state(name)]))),
@@ -171,7 +181,8 @@ export class World {
 
   #touch(verb: string, service: ServiceName): void {
     const { source, fragment } = this.machine.state(service);
-    if (fragment !== "" && !source.startsWith(`${quadletDirectory}/`)) this.violations.push(`${verb} ${service}, which comes of ${source || fragment}`);
+    if (fragment !== "" && !source.startsWith(`${quadletDirectory}/`))
+      this.violations.push(`${verb} ${service}, which comes of ${source || fragment}`);
     this.changes.push(`${verb} ${service}`);
   }
 

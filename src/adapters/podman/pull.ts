@@ -115,7 +115,9 @@ export function advise(error: { readonly status: number; readonly words: string 
     return registry === undefined
       ? "not found in the registries that the host searches for short names: check name and tag"
       : `not found in registry ${registry}: check name and tag`;
-  return error.words;
+  return registry !== undefined && /^(?:dial|lookup|read) /.test(error.words)
+    ? `registry ${registry} can't be reached: ${error.words}`
+    : error.words;
 }
 
 /**
@@ -135,6 +137,8 @@ export function plain(text: string, secrets: readonly string[]): string {
   line = line
     .replace(/\/\/[^/\s"@]*@/g, "//***@")
     .replace(/(https?:\/\/[^\s"?]*)\?[^\s"]*/g, "$1")
+    // Go names both ends of a connection, and the near one is another at each try: the same trouble would be news each time.
+    .replace(/\b(read|write) (tcp|udp) \S+->/g, "$1 $2 ")
     .replace(/\s+/g, " ")
     .trim();
   return line.length > 400 ? `${line.slice(0, 399)}…` : line;
