@@ -26,6 +26,7 @@ main() {
     in_image uninstall $keep
     # Mount points of that container; keys and what else lies there stay.
     rmdir "$state" "$settings" 2>/dev/null || :
+    [ "$mode" = rootful ] || rmdir "$quadlets" 2>/dev/null || :
     exit 0
   fi
   prepare
@@ -41,8 +42,12 @@ parse() {
   while [ $# -gt 0 ]; do
     case $1 in
       --branch | --path) [ $# -gt 1 ] || fail "$1 wants a value"; add "$1" "$2"; shift ;;
-      --ssh-key) [ $# -gt 1 ] || fail "$1 wants a file"; key=$2; shift ;;
-      --known-hosts) [ $# -gt 1 ] || fail "$1 wants a file"; hosts=$2; shift ;;
+      --ssh-key | --known-hosts)
+        [ $# -gt 1 ] || fail "$1 wants a file"
+        [ -f "$2" ] || fail "there is no file $2"
+        if [ "$1" = --ssh-key ]; then key=$2; else hosts=$2; fi
+        shift
+        ;;
       --image) [ $# -gt 1 ] || fail "$1 wants a name"; image=$2; shift ;;
       --uninstall) action=uninstall ;;
       --keep-running) keep=--keep-running ;;
@@ -100,7 +105,8 @@ missing() {
 # Asked for, there already, released, or built from this checkout.
 find_image() {
   if [ -n "$image" ]; then
-    podman image exists "$image" || podman pull --quiet "$image" >/dev/null
+    podman image exists "$image" && return
+    said=$(podman pull --quiet "$image" 2>&1) || missing "$image can't be pulled" "$(printf '%s\n' "$said" | tail -n 1)"
     return
   fi
   image=localhost/pgo:latest
@@ -122,7 +128,6 @@ prepare() {
 # pgo's container sees only its own directories: a key or host file from elsewhere is copied beside pgo.toml.
 keep_beside() {
   [ -n "$1" ] || return 0
-  [ -f "$1" ] || fail "there is no file $1"
   file=$(CDPATH='' cd -- "$(dirname -- "$1")" && pwd)/$(basename -- "$1")
   case $file in
     "$settings"/*) ;;

@@ -169,11 +169,18 @@ async function applyTarget(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const goal: Goal = { application: rollout.application, bundle: bundleOf(target, context) };
+  const work = { deployment: rollout.deployment, bundle: goal.bundle };
   const carryOut = async (made: Plan): Promise<Failure | undefined> => {
     const [conflict] = made.conflicts;
     if (conflict !== undefined) return { reason: `${conflict.file}: ${conflict.message}`, surprise: false };
-    const result = await apply(made, { deployment: rollout.deployment, bundle: goal.bundle }, context, signal);
-    return result.ok ? undefined : result.trouble;
+    const result = await apply(made, work, context, signal);
+    if (!result.ok) return result.trouble;
+    if (!made.steps.some((step) => step.kind === "stop")) return undefined;
+    // With a unit systemd stops what requires it by the text that it had read, which may be another bundle's than the one that stays.
+    const rest = await replan(goal, context, signal);
+    const starts = rest.steps.filter((step) => step.kind === "start" || step.kind === "restart");
+    const again = await apply({ ...rest, steps: starts }, work, context, signal);
+    return again.ok ? undefined : again.trouble;
   };
   const first = await carryOut(prepared ?? (await replan(goal, context, signal)));
   if (first?.surprise !== true) return first?.reason;

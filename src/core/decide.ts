@@ -56,7 +56,7 @@ export function decide(candidate: Candidate, memory: Memory, now: Date): Decisio
 /** A network or volume can't be altered in place (podman network create --ignore keeps the old one): refused until it can be recreated. */
 export function alteredObjects(before: Bundle | undefined, after: Bundle): readonly Problem[] {
   return after.units.flatMap((unit) => {
-    const old = before?.units.find((one) => one.name === unit.name);
+    const old = before?.units.find((one) => one.name === unit.name || (one.kind === unit.kind && one.object === unit.object));
     if (unit.kind === "container" || old === undefined || old.digest === unit.digest) return [];
     const message =
       unit.kind === "network"

@@ -1,6 +1,6 @@
 /** Unified diffs of what a plan changes in files, with the values of env files left out. */
 
-import { createTwoFilesPatch } from "diff";
+import { createTwoFilesPatch, FILE_HEADERS_ONLY } from "diff";
 
 import type { Bundle, BundleFile } from "./bundle.ts";
 import type { Step } from "./plan.ts";
@@ -28,7 +28,7 @@ function patch(path: string, before: BundleFile | undefined, after: BundleFile |
     now,
     undefined,
     undefined,
-    { context: 3 },
+    { context: 3, headerOptions: FILE_HEADERS_ONLY },
   );
 }
 

@@ -71,6 +71,8 @@ export function plan(goal: Goal, observed: Observed): Plan {
   if (conflicts.length > 0) return { application: goal.application, steps: [], conflicts };
 
   const gone = observed.known.filter((unit) => !units.some((kept) => kept.service === unit.service));
+  // To stop a network's unit stops all whose text, as systemd has read it, names it: so that comes when that is read anew and its users run on.
+  const [containers, objects] = [gone.filter((unit) => unit.kind === "container"), gone.filter((unit) => unit.kind !== "container")];
   const removals = [...observed.inventory]
     .filter((path) => observed.files.has(path) && !files.some((file) => file.path === path))
     .sort()
@@ -85,12 +87,14 @@ export function plan(goal: Goal, observed: Observed): Plan {
     application: goal.application,
     conflicts: [],
     steps: [
-      ...stops(gone, observed),
+      ...stops(containers, observed),
       ...removals,
       ...writes,
       ...reload([...removals, ...writes], units, observed),
-      ...cleanUp(gone, observed),
+      ...cleanUp(containers, observed),
       ...startOrder(units).flatMap((unit) => startSteps(unit, units, observed)),
+      ...stops(objects, observed),
+      ...cleanUp(objects, observed),
     ],
   };
 }

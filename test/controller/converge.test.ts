@@ -107,18 +107,27 @@ function deserved(before: Tree, after: Tree): ReadonlyMap<Name, readonly string[
   for (const name of ["base", "shop", "blog"] as const) {
     const own = ofItself(name);
     const allowed = [own];
-    if (name !== "base" && has(name) && !isSame(name) && own !== "rejected" && usesShared(after, name)) {
+    if (name !== "base" && has(name) && !isSame(name) && usesShared(after, name)) {
       // Of a network that is not as Git wants it, or not there any more.
       const base = ofItself("base");
-      if (base === "removed") allowed.splice(0, 1, "rejected");
-      else if (base !== "kept" && base !== "deployed") allowed.splice(0, 1, "held");
+      if (own !== "rejected" && base === "removed") allowed.splice(0, 1, "rejected");
+      else if (base !== "removed" && base !== "kept" && base !== "deployed")
+        allowed.splice(
+          0,
+          own === "rejected" && after[name]?.flaw !== "missing network" ? 0 : 1,
+          "held",
+          ...(own === "rejected" ? [own] : []),
+        );
     }
-    // A unit that another application had: it must be given up first.
-    const home = (["shop", "blog"] as const).find((one) => one !== name && before[one]?.wanderer === true);
-    if (home !== undefined && after[name]?.wanderer === true && (said.get(home) ?? [ofItself(home)])[0] !== "deployed")
-      allowed.push("held", "rejected");
     said.set(name, allowed);
   }
+  // A unit that another application had: it must be given up first.
+  for (const [name, home] of [
+    ["shop", "blog"],
+    ["blog", "shop"],
+  ] as const)
+    if (before[home]?.wanderer === true && after[name]?.wanderer === true && !["deployed", "removed"].includes(said.get(home)?.[0] ?? ""))
+      said.set(name, [...(said.get(name) ?? []), "held", "rejected"]);
   // The network stays while somebody needs it who stays as it was.
   const users = (["shop", "blog"] as const).filter((name) => usesShared(before, name));
   const stays = (name: Name) => (said.get(name) ?? []).some((one) => one !== "deployed" && one !== "removed");

@@ -8,6 +8,8 @@ import { id, minute, type Pgo } from "./pgo.ts";
 
 export interface Container {
   readonly image: string;
+  /** Needs the application's other container, if that stays up. */
+  readonly needsOther: boolean;
   /** Joins its application's network, and the one of the application `base`. */
   readonly network: boolean;
   readonly shared: boolean;
@@ -53,7 +55,8 @@ export function filesOf(tree: Tree): Readonly<Record<string, string>> {
 export function applicationFiles(name: string, { web, db, wanderer, flaw }: Application): Readonly<Record<string, string>> {
   const files: Record<string, string> = {};
   const units = Object.entries({ web, db }).flatMap(([unit, made]) => (made === undefined ? [] : [[`${name}-${unit}`, made] as const]));
-  for (const [unit, made] of units) Object.assign(files, containerFiles(name, unit, made));
+  const needed = db?.oneshot === false ? `${name}-db.service` : undefined;
+  for (const [unit, made] of units) Object.assign(files, containerFiles(name, unit, made, made === web ? needed : undefined));
   if (units.some(([, made]) => made.network)) files[`${name}/${name}.network`] = "[Network]\n";
   if (name === "base") files["base/shared.network"] = "[Network]\n";
   if (wanderer) files[`${name}/wanderer.container`] = "[Container]\nImage=localhost/good:1\n";
@@ -82,7 +85,7 @@ export function applicationFiles(name: string, { web, db, wanderer, flaw }: Appl
   return Object.keys(files).some((path) => /\.(?:container|network)$/.test(path)) ? files : {};
 }
 
-function containerFiles(application: string, unit: string, made: Container): Readonly<Record<string, string>> {
+function containerFiles(application: string, unit: string, made: Container, needed: string | undefined): Readonly<Record<string, string>> {
   const keys = [
     `Image=${made.image}`,
     ...(made.network ? [`Network=${application}.network`] : []),
@@ -95,6 +98,7 @@ function containerFiles(application: string, unit: string, made: Container): Rea
   const own = [...(made.oneshot ? ["Type=oneshot"] : []), ...(made.restart && !made.oneshot ? ["Restart=on-failure"] : [])];
   const text = [
     ...(made.comment ? ["# a comment", "[Unit]", "Description=x"] : []),
+    ...(made.needsOther && needed !== undefined ? ["[Unit]", `Requires=${needed}`, `After=${needed}`] : []),
     "[Container]",
     ...keys,
     ...(own.length > 0 ? ["[Service]", ...own] : []),
@@ -119,6 +123,7 @@ const badImages = ["localhost/sick:1", "localhost/crash:1", "localhost/none:1", 
 function container(images: readonly string[]): fc.Arbitrary<Container> {
   return fc.record({
     image: fc.constantFrom(...images),
+    needsOther: fc.boolean(),
     network: fc.boolean(),
     shared: fc.boolean(),
     checkedBy: fc.constantFrom("process", "podman", "probe"),
@@ -169,7 +174,16 @@ export const soundTree: fc.Arbitrary<Tree> = tree(soundImages, false).map((made)
 
 const plain: Container = {
   image: "localhost/good:3",
-  ...{ network: false, shared: false, checkedBy: "process", notify: false, restart: false, oneshot: false, wanted: false },
+  ...{
+    needsOther: false,
+    network: false,
+    shared: false,
+    checkedBy: "process",
+    notify: false,
+    restart: false,
+    oneshot: false,
+    wanted: false,
+  },
   ...{ dropIn: undefined, conf: undefined, env: undefined, comment: false },
 };
 

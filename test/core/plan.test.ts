@@ -82,11 +82,11 @@ suite("a plan names each step and its reason", () => {
     const { world } = deployed({ "web.container": `${web}Network=app.network\n`, "app.network": "[Network]\n", "db.container": web });
     assert.deepEqual(explain(world.pass(bundleOf({ "db.container": web }))), [
       "  stop web.service: web.container is gone",
-      "  stop app-network.service: app.network is gone",
       "- app.network",
       "- web.container",
       "  daemon-reload: 2 unit files changed",
       "  reset-failed web.service: web.container is gone",
+      "  stop app-network.service: app.network is gone",
       "  reset-failed app-network.service: app.network is gone",
       "  remove-network systemd-app: app.network is gone",
     ]);
