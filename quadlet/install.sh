@@ -22,16 +22,17 @@ main() {
   check_host
   find_image
   if [ "$action" = uninstall ]; then
+    find_directories
     # shellcheck disable=SC2086
     in_image uninstall $keep
-    # Mount points of that container; keys and what else lies there stay.
-    rmdir "$state" "$settings" 2>/dev/null || :
-    [ "$mode" = rootful ] || rmdir "$quadlets" 2>/dev/null || :
+    remove_empty
     exit 0
   fi
-  prepare
+  mkdir -p "$settings" "$quadlets"
   key=$(keep_beside "$key" 600)
   hosts=$(keep_beside "$hosts" 644)
+  find_directories
+  make_directories
   # shellcheck disable=SC2086
   in_image bootstrap --image "$image" ${key:+--ssh-key "$key"} ${hosts:+--known-hosts "$hosts"} $words
 }
@@ -70,31 +71,37 @@ add() {
 places() {
   if [ "$(id -u)" = 0 ]; then
     mode=rootful settings=/etc/pgo quadlets=/etc/containers/systemd state=/var/lib/pgo
-    systemctl='systemctl' podman_socket=/run/podman
+    systemctl='systemctl' podman_socket=/run/podman bus=/run/dbus
   else
     : "${XDG_RUNTIME_DIR:=/run/user/$(id -u)}"
     export XDG_RUNTIME_DIR
     mode=rootless settings=$HOME/.config/pgo quadlets=$HOME/.config/containers/systemd state=$HOME/.local/share/pgo
-    systemctl='systemctl --user' podman_socket=$XDG_RUNTIME_DIR/podman
+    systemctl='systemctl --user' podman_socket=$XDG_RUNTIME_DIR/podman bus=$XDG_RUNTIME_DIR/bus
   fi
 }
 
 check_host() {
   command -v podman >/dev/null || missing 'Podman is not installed' 'apt install podman, or dnf install podman'
-  version=$(podman version --format '{{.Client.Version}}')
-  [ "${version%%.*}" -ge 5 ] || missing "Podman $version is too old, 5.0 or newer is needed" 'a newer release of the distribution has it'
   [ -d /run/systemd/system ] || missing 'systemd does not run this machine' 'pgo deploys systemd services'
   [ -e /sys/fs/cgroup/cgroup.controllers ] || missing 'this machine does not use cgroup v2' 'boot it with systemd.unified_cgroup_hierarchy=1'
+  # Before Podman is asked anything: without a runtime directory it only says that there is none.
   if [ "$mode" = rootless ]; then
     [ "$(loginctl show-user "$(id -un)" --property=Linger --value 2>/dev/null)" = yes ] ||
       missing "without lingering, services of $(id -un) end when $(id -un) logs out" "loginctl enable-linger $(id -un)"
     [ -S "$XDG_RUNTIME_DIR/bus" ] || missing "there is no user bus at $XDG_RUNTIME_DIR/bus" 'install dbus-user-session, and log in anew (not by su)'
   fi
+  version=$(podman version --format '{{.Client.Version}}' 2>/dev/null) ||
+    missing 'podman version fails' "$(last_line "$(podman version 2>&1)")"
+  [ "${version%%.*}" -ge 5 ] || missing "Podman $version is too old, 5.0 or newer is needed" 'a newer release of the distribution has it'
   $systemctl cat podman.socket >/dev/null 2>&1 || missing 'Podman has no podman.socket unit' 'it belongs to the package podman'
   # The file alone says nothing: it stays when the socket unit is stopped.
   if ! $systemctl is-active --quiet podman.socket || [ ! -S "$podman_socket/podman.sock" ]; then
     missing 'podman.socket is not running' "$systemctl enable --now podman.socket"
   fi
+}
+
+last_line() {
+  printf '%s\n' "$1" | tail -n 1
 }
 
 missing() {
@@ -106,7 +113,7 @@ missing() {
 find_image() {
   if [ -n "$image" ]; then
     podman image exists "$image" && return
-    said=$(podman pull --quiet "$image" 2>&1) || missing "$image can't be pulled" "$(printf '%s\n' "$said" | tail -n 1)"
+    said=$(podman pull --quiet "$image" 2>&1) || missing "$image can't be pulled" "$(last_line "$said")"
     return
   fi
   image=localhost/pgo:latest
@@ -120,9 +127,30 @@ find_image() {
   podman build --quiet --tag "$image" "$here" >/dev/null
 }
 
-prepare() {
-  mkdir -p "$settings" "$quadlets"
-  [ -d "$state" ] || (umask 077 && mkdir -p "$state")
+# The usual one of the state, which pgo's quadlet mounts in any case, and what else an existing pgo.toml names, one a line: all that is
+# not below the settings or the quadlets.
+find_directories() {
+  directories=$state
+  [ -e "$settings/pgo.toml" ] || return 0
+  named=$(run_image --network none --volume "$settings:$settings:ro" "$image" config directories)
+  directories=$(printf '%s\n' "$state" "$named" | while IFS= read -r directory; do
+    case $directory in
+      "$settings" | "$settings"/* | "$quadlets" | "$quadlets"/*) ;;
+      *) printf '%s\n' "$directory" ;;
+    esac
+  done | sort -u)
+}
+
+make_directories() {
+  printf '%s\n' "$directories" | while IFS= read -r directory; do
+    [ -d "$directory" ] || (umask 077 && mkdir -p "$directory")
+  done
+}
+
+# Mount points outlive their container. Keys and what else lies there stay, and so does the system's directory of quadlets.
+remove_empty() {
+  printf '%s\n' "$directories" "$settings" | while IFS= read -r directory; do rmdir "$directory" 2>/dev/null || :; done
+  [ "$mode" = rootful ] || rmdir "$quadlets" 2>/dev/null || :
 }
 
 # pgo's container sees only its own directories: a key or host file from elsewhere is copied beside pgo.toml.
@@ -142,20 +170,25 @@ keep_beside() {
 # The same mounts as pgo's own quadlet, but pgo.toml may be written.
 in_image() {
   set -- "$image" "$@"
-  for directory in "$settings" "$quadlets" "$state" "$podman_socket"; do
+  while IFS= read -r directory; do
     set -- --volume "$directory:$directory" "$@"
-  done
-  if [ "$mode" = rootful ]; then
-    set -- --volume /run/dbus:/run/dbus --env PGO_MODE=rootful "$@"
-  else
-    set -- --volume "$XDG_RUNTIME_DIR/bus:$XDG_RUNTIME_DIR/bus" --userns keep-id \
-      --env PGO_MODE=rootless --env "PGO_HOME=$HOME" --env "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR" "$@"
-  fi
+  done <<END
+$directories
+$settings
+$quadlets
+$podman_socket
+$bus
+END
   terminal=''
   [ ! -t 1 ] || terminal=--tty
   # shellcheck disable=SC2086
-  podman run --rm $terminal --pull=never --network host --read-only --cap-drop all --security-opt no-new-privileges \
-    --security-opt label=disable "$@"
+  run_image $terminal --network host "$@"
+}
+
+run_image() {
+  [ "$mode" = rootful ] || set -- --userns keep-id --env "PGO_HOME=$HOME" --env "XDG_RUNTIME_DIR=$XDG_RUNTIME_DIR" "$@"
+  podman run --rm --pull=never --read-only --cap-drop all --security-opt no-new-privileges --security-opt label=disable \
+    --env "PGO_MODE=$mode" "$@"
 }
 
 fail() {

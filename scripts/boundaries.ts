@@ -6,7 +6,9 @@ const fewest = 80;
 const command = ["src", "--config", ".dependency-cruiser.cjs", "--output-type", "json"];
 const { stdout, stderr } = spawnSync("node_modules/.bin/depcruise", command, { encoding: "utf8", maxBuffer: 256 * 1024 * 1024 });
 if (stdout === "") throw new Error(`depcruise printed nothing: ${stderr}`);
-const { summary } = JSON.parse(stdout) as { summary: { totalCruised: number; violations: { from: string; to: string; rule: { name: string } }[] } };
+const { summary } = JSON.parse(stdout) as {
+  summary: { totalCruised: number; violations: { from: string; to: string; rule: { name: string } }[] };
+};
 for (const { from, to, rule } of summary.violations) console.error(`${from} may not import ${to} (${rule.name})`);
 const sources = summary.totalCruised;
 if (sources < fewest) console.error(`only ${sources} modules were looked at: is the configuration right?`);

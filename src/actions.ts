@@ -38,6 +38,18 @@ export function actions(places: Places, environment: NodeJS.ProcessEnv, terminal
       return 0;
     },
 
+    async configDirectories() {
+      const config = await configured(environment, terminal);
+      if (config === undefined) return 2;
+      const { directoriesOf } = await import("./config.ts");
+      terminal.out(
+        directoriesOf(config, places)
+          .map((directory) => `${directory}\n`)
+          .join(""),
+      );
+      return 0;
+    },
+
     async configInit({ output }) {
       const { configTemplate } = await import("./core/config-template.ts");
       const text = configTemplate(places.directories);

@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import { openClock } from "./adapters/clock.ts";
 import { openGit } from "./adapters/git/git.ts";
 import { openHost, quadletSearchPath } from "./adapters/host/host.ts";
+import { logsCommand } from "./adapters/host/systemd.ts";
 import { openJournal } from "./adapters/journal/journal.ts";
 import { logSink } from "./adapters/journal/log.ts";
 import { openMetrics, type Metrics } from "./adapters/journal/metrics.ts";
@@ -62,6 +63,7 @@ export async function openContext(config: Config, places: Places, environment: N
     podman,
     prober: openProber({ clock }),
     host,
+    logs: logsCommand(places.mode),
   };
   const opened = closing.move();
   return { context, metrics, version, [Symbol.asyncDispose]: () => opened.disposeAsync() };

@@ -11,7 +11,7 @@ import { ask } from "./cli/client.ts";
 import { renderStatus } from "./cli/render.ts";
 import type { BootstrapOptions } from "./cli/program.ts";
 import type { Terminal } from "./cli/ctl.ts";
-import { loadConfig } from "./config.ts";
+import { directoriesOf, loadConfig } from "./config.ts";
 import { rollOut } from "./controller/rollout.ts";
 import type { Config } from "./core/config.ts";
 import { configTemplate } from "./core/config-template.ts";
@@ -100,6 +100,7 @@ export async function uninstall({ keepRunning }: { readonly keepRunning: boolean
   // The directory itself is a mount point of this container.
   for (const name of await readdir(config.value.state.directory))
     await rm(join(config.value.state.directory, name), { recursive: true, force: true });
+  for (const part of ["", "-wal", "-shm"]) await rm(`${config.value.state.database}${part}`, { force: true });
   await rm(places.config, { force: true });
   terminal.out("pgo and its applications are gone; volumes are kept\n");
   return 0;
@@ -159,13 +160,7 @@ async function ownText(image: string, config: Config, { places, environment, shi
   const home = environment["PGO_HOME"] ?? environment["HOME"] ?? "";
   return selfQuadlet(await readFile(new URL(`quadlet/${name}`, shipped), "utf8"), {
     image,
-    directories: [
-      config.quadlet.directory,
-      config.state.directory,
-      dirname(config.state.database),
-      config.secrets.directory,
-      dirname(places.config),
-    ],
+    directories: directoriesOf(config, places),
     specifiers: places.mode === "rootful" ? undefined : { home, runtime: environment["XDG_RUNTIME_DIR"] ?? "" },
   });
 }

@@ -2,13 +2,13 @@
 
 import { constants } from "node:fs";
 import { access, readFile, stat } from "node:fs/promises";
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 
 import type { Problem } from "./core/bundle.ts";
 import { configOf, hostConfig, type Config, type HostConfig } from "./core/config.ts";
 import { success, trouble, type Result } from "./core/result.ts";
 import { readTomlWithLines, type Read } from "./core/toml.ts";
-import { placesOf } from "./places.ts";
+import { placesOf, type Places } from "./places.ts";
 
 /** Reads the configuration (src/places.ts: which file, which defaults). All problems at once; a file that can't be read is one. */
 export async function loadConfig(environment: NodeJS.ProcessEnv): Promise<Result<Config, readonly Problem[]>> {
@@ -24,6 +24,11 @@ export async function loadConfig(environment: NodeJS.ProcessEnv): Promise<Result
   const config = configOf(read.value.value);
   const problems = await missingFiles(read.value, file, config.secrets.directory);
   return problems.length > 0 ? trouble(problems) : success(config);
+}
+
+/** Every directory that pgo must see, by its path on the host; some may lie in others. */
+export function directoriesOf(config: Config, { config: file }: Places): readonly string[] {
+  return [config.quadlet.directory, config.state.directory, dirname(config.state.database), config.secrets.directory, dirname(file)];
 }
 
 /** Files that pgo.toml names and without which no source could be read. */

@@ -22,6 +22,7 @@ export interface Actions {
   bootstrap(options: BootstrapOptions, signal: AbortSignal): Promise<number>;
   uninstall(options: { readonly keepRunning: boolean }, signal: AbortSignal): Promise<number>;
   configCheck(signal: AbortSignal): Promise<number>;
+  configDirectories(signal: AbortSignal): Promise<number>;
   /** `output`: a file to write, never over one that is there; undefined: print it. */
   configInit(options: { readonly output: string | undefined }, signal: AbortSignal): Promise<number>;
   /** `socket`: another control socket than the usual one. */
@@ -121,6 +122,10 @@ function buildProgram({ name, version }: Invocation, actions: Actions, run: Run,
     .command("check")
     .description("read it and say everything that is wrong, with file and line")
     .action(() => run(actions.configCheck(signal)));
+  config
+    .command("directories")
+    .description("print the directories that pgo needs by it, one a line, for a script that mounts them")
+    .action(() => run(actions.configDirectories(signal)));
   config
     .command("init")
     .description("print a commented one to start from")

@@ -58,13 +58,15 @@ function details(one: ApplicationStatus, all: readonly ApplicationStatus[], view
   const notes = [
     one.message !== null && one.message !== held?.why && one.message !== quarantined?.reason ? one.message : undefined,
     one.phase === null ? undefined : `rollout under way: ${one.phase}`,
-    held === null ? undefined : `held: ${held.why}${held.until === null ? "" : ` (tried again ${relativeOrNext(held.until, view)})`}`,
+    held === null || (suspended !== null && held.why.startsWith("suspended"))
+      ? undefined
+      : `held: ${held.why}${held.until === null ? "" : ` (tried again ${relativeOrNext(held.until, view)})`}`,
     quarantined === null
       ? undefined
       : `quarantined ${relative(quarantined.since, view.now)}: ${quarantined.reason}. Not tried again before a new commit changes it, or: ctl retry ${target}`,
     suspended === null
       ? undefined
-      : `suspended${suspended.until === null ? "" : `, goes on ${relative(suspended.until, view.now)}`}. To go on now: ctl resume ${target}`,
+      : `${held?.why.startsWith("suspended") === true ? held.why : "suspended"}${suspended.until === null ? "" : `; goes on ${relative(suspended.until, view.now)}`}. To go on now: ctl resume ${target}`,
     one.pinned ? "stays on this revision (ctl rollback) until a commit changes it" : undefined,
   ].filter((note) => note !== undefined);
   const units = table(
@@ -150,7 +152,7 @@ export function renderEvents(events: readonly EventEntry[], view: View, clock = 
   return joined(
     shown.flatMap(({ when, type, message, deployment }) => {
       const [first = "", ...rest] = wrap(
-        `${type}: ${message}${deployment === null ? "" : ` (ctl show ${String(deployment)})`}`,
+        `${type}: ${message}${deployment === null || message.endsWith(`ctl show ${String(deployment)}`) ? "" : ` (ctl show ${String(deployment)})`}`,
         width + 2,
         view,
       );

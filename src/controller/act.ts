@@ -306,12 +306,12 @@ async function seen(
 }
 
 /** Repairing a service again and again would only hide that it can't stay up. */
-function againstRepair(made: Plan, { store, clock }: Context): string | undefined {
+function againstRepair(made: Plan, { store, clock, logs }: Context): string | undefined {
   const since = new Date(clock.now().getTime() - repairLimit.within);
   const services = made.steps.flatMap((step) => (step.kind === "start" || step.kind === "restart" ? [step.service] : []));
   const tired = services.find((service) => store.repairsSince(service, since) >= repairLimit.times);
   if (tired !== undefined)
-    return `${tired} does not stay up: pgo has started it ${repairLimit.times} times in ${repairLimit.within / 60_000} min and waits now: see journalctl -u ${tired}`;
+    return `${tired} does not stay up: pgo has started it ${repairLimit.times} times in ${repairLimit.within / 60_000} min and waits now: see ${logs} ${tired}`;
   for (const service of services) store.countRepair(service, clock.now());
   return undefined;
 }

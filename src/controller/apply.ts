@@ -62,13 +62,13 @@ export async function apply(plan: Plan, work: Work, context: Context, signal: Ab
 async function startWithin(
   { unit, bundle }: { readonly unit: Unit; readonly bundle: Bundle | undefined },
   start: (signal: AbortSignal) => Promise<Result<void, string>>,
-  { clock, config }: Context,
+  { clock, config, logs }: Context,
   signal: AbortSignal,
 ): Promise<Result<void, string>> {
   const { deadline } = bundle === undefined ? config.health : checkIn(bundle, unit, config).patience;
   return linked(signal, async ({ signal: inner }) => {
     const late = clock.sleep(deadline, inner).then(
-      () => trouble(`start ${unit.service}: still not up after ${Math.round(deadline / 1000)} s: see journalctl -u ${unit.service}`),
+      () => trouble(`start ${unit.service}: still not up after ${Math.round(deadline / 1000)} s: see ${logs} ${unit.service}`),
       () => undefined,
     );
     const first = await Promise.race([start(inner), late]);

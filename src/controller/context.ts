@@ -19,6 +19,8 @@ export interface Context {
   readonly clock: Clock;
   readonly bundles: Bundles;
   readonly reach: Reach;
+  /** Shows a service's log when its name is put behind: `journalctl -u`. */
+  readonly logs: string;
 }
 
 /** Bundles by digest, made again from what Git had; those in use are kept, so that a pass over 200 applications parses nothing twice. */

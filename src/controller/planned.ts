@@ -35,11 +35,16 @@ export async function planned(
         message: decision.until === undefined ? "suspended" : `suspended until ${decision.until.toISOString()}`,
       };
     case "quarantine":
-      return { ...base, state: "held", message: `in quarantine: ${decision.reason}: ctl retry ${name}` };
+      return { ...base, state: "held", message: `in quarantine: ${decision.reason}. To try it again: ctl retry ${name}` };
     case "keep":
       return live === undefined ? { ...base, state: "in-sync" } : stepsTo(application, live, live, context, signal);
-    case "roll-out":
-      return stepsTo(application, decision.bundle, live, context, signal);
+    case "roll-out": {
+      // A plan pulls no image and looks at no disk: what stood in the way last time may do so again.
+      const last = context.store.application(application);
+      const stood = last?.outcome === "held" && last.desired?.digest === decision.bundle?.digest ? last.held?.why : undefined;
+      const steps = await stepsTo(application, decision.bundle, live, context, signal);
+      return stood === undefined ? steps : { ...steps, message: `held when last tried: ${stood}` };
+    }
   }
 }
 

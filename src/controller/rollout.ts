@@ -102,9 +102,19 @@ async function goOn(first: Applying | Reverting, ready: Plan | undefined, contex
     const next: Rollout | Settled = await advance(rollout, prepared, context, signal);
     prepared = undefined;
     if (next.phase === "settled") return next;
-    context.store.saveRollout(next);
+    save(next, rollout, context);
     rollout = next;
   }
+}
+
+function save(next: Rollout, before: Rollout, { store }: Context): void {
+  store.atomically(() => {
+    store.saveRollout(next);
+    if (next.phase !== "reverting" || before.phase === "reverting") return;
+    // In history it parts the steps there from those back.
+    const target = next.fallback === "absent" ? "nothing" : "last good";
+    store.addStep(next.deployment, { kind: "go-back", target, because: next.because, ms: 0, error: null });
+  });
 }
 
 function advance(rollout: Rollout, prepared: Plan | undefined, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {
@@ -141,20 +151,20 @@ async function goBack(rollout: Reverting, context: Context, signal: AbortSignal)
   const trouble = failed ?? verification?.trouble;
   const now = context.clock.now();
   if (trouble !== undefined) {
-    const said = `${rollout.because}; going back failed too: ${trouble}: look at ctl show ${rollout.deployment}, mend the host or push a fix`;
+    const said = `${rollout.because}; going back failed too: ${trouble}; mend the host or push a fix`;
     return settle(stuck(rollout, now, said), verification, context);
   }
   const said =
     rollout.fallback === "absent"
-      ? `${rollout.because}; there was nothing to go back to, so it was taken away again: see ctl show ${rollout.deployment}`
-      : `${rollout.because}; back on the last good version: see ctl show ${rollout.deployment}`;
+      ? `${rollout.because}; there was nothing to go back to, so it was taken away again`
+      : `${rollout.because}; back on the last good version`;
   return settle(reverted(rollout, now, said), verification, context);
 }
 
 /** The last good can't be undone: when drift repair fails there is no other version to go to. */
 function giveUp(rollout: Applying | Verifying, because: string, context: Context, verification?: Verification): Reverting | Settled {
-  if (rollout.goal !== rollout.fallback) return reverting(rollout, because);
-  return settle(stuck(rollout, context.clock.now(), `${because}: see ctl show ${rollout.deployment}`), verification, context);
+  if (rollout.goal === rollout.fallback) return settle(stuck(rollout, context.clock.now(), because), verification, context);
+  return reverting(rollout, because);
 }
 
 /**
@@ -240,7 +250,7 @@ function settle(settled: Settled, verification: Verification | undefined, contex
         store.quarantine({
           application: settled.application,
           digest: settled.goal,
-          reason: settled.description,
+          reason: messageOf(settled),
           since: settled.finishedAt,
         });
     if (live === "absent" && settled.outcome === "deployed") {
@@ -261,7 +271,7 @@ function settle(settled: Settled, verification: Verification | undefined, contex
     outcome: settled.outcome,
     revision: settled.revision,
     deployment: settled.deployment,
-    message: settled.description,
+    message: messageOf(settled),
     ms: settled.finishedAt.getTime() - settled.startedAt.getTime(),
   });
   for (const { service, health } of verification?.verdicts ?? [])
@@ -272,10 +282,15 @@ function settle(settled: Settled, verification: Verification | undefined, contex
   return settled;
 }
 
+/** What is told of it outside its own entry in history. */
+function messageOf({ outcome, description, deployment }: Settled): string {
+  return outcome === "rolled-back" || outcome === "failed" ? `${description}: see ctl show ${deployment}` : description;
+}
+
 function recordOf(settled: Settled, live: Target, verification: Verification | undefined, { store }: Context): ApplicationRecord {
   const before = store.application(settled.application);
   const good = settled.outcome === "deployed" || settled.outcome === "repaired";
-  const said = { outcome: settled.outcome, since: settled.finishedAt, message: settled.description, held: undefined };
+  const said = { outcome: settled.outcome, since: settled.finishedAt, message: messageOf(settled), held: undefined };
   // A repair of what runs does not answer why it is not what Git wants.
   const waits =
     settled.outcome === "repaired" &&

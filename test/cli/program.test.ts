@@ -17,6 +17,7 @@ async function run(words: string, name = "pgo", overrides: Partial<Actions> = {}
     bootstrap: note("bootstrap"),
     uninstall: note("uninstall"),
     configCheck: note("config check"),
+    configDirectories: note("config directories"),
     configInit: note("config init"),
     ctl: (command, options) => {
       asked.push(options.socket === undefined ? command : [command, options.socket]);
@@ -48,6 +49,7 @@ test("each command reaches its action with its options", async () => {
     ["uninstall --keep-running", ["uninstall", { keepRunning: true }]],
     ["uninstall", ["uninstall", { keepRunning: false }]],
     ["config check", ["config check"]],
+    ["config directories", ["config directories"]],
     ["config init --output /x", ["config init", { output: "/x" }]],
     ["ctl status", { name: "status", json: false }],
     ["ctl status --json", { name: "status", json: true }],

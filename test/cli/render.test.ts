@@ -37,13 +37,24 @@ test("trouble is told with its reason, its time and the command that helps", () 
     "quarantined 2 h ago: blog.service not healthy after 60 s: GET http://127.0.0.1:8081/ready: 503 (12 of 12 probes). Not tried again before a new commit changes it, or: ctl retry blog",
     "collector.service failed unhealthy by process exit code 137, restarted 3 times",
     "held: registry.example.com/collector:2: manifest unknown (tried again in 1 min)",
-    "suspended, goes on in 1 h. To go on now: ctl resume edge/shop",
+    "suspended; goes on in 1 h. To go on now: ctl resume edge/shop",
     "rollout under way: verifying",
     "stays on this revision (ctl rollback) until a commit changes it",
   ])
     assert.ok(unwrapped.includes(part), `${part}\nis not in\n${text}`);
   assert.equal(text.split("manifest unknown").length, 2, "the reason of a held application is told once");
   assert.ok(text.includes("  fleet/shop "), "two applications of one name are told apart");
+});
+
+test("what waits for the end of a suspension is told with it, once", () => {
+  const [shop] = healthyStatus.applications;
+  assert.ok(shop !== undefined);
+  const until = new Date(now.getTime() + 3_600_000).toISOString();
+  const held = { why: "suspended: a change in Git waits", until };
+  const report = { ...healthyStatus, applications: [{ ...shop, outcome: "held", held, suspended: { until } }] } as const;
+  const text = renderStatus(report, { ...plain, columns: Infinity });
+  assert.ok(text.includes("    suspended: a change in Git waits; goes on in 1 h. To go on now: ctl resume shop\n"), text);
+  assert.equal(text.split("suspended").length, 2);
 });
 
 test("a host with nothing on it says so", () => {
@@ -128,6 +139,8 @@ test("events are read like a log: the newest last", () => {
     { id: 1, deployment: null, time: "2026-01-01T11:50:00.000Z", type: "started", message: "pgo 0.1.0" },
   ];
   assert.equal(renderEvents(events, plain), "10 min ago  started: pgo 0.1.0\n5 s ago     outcome: shop deployed (ctl show 41)\n");
+  const pointing = events.map((event) => ({ ...event, message: `${event.message}: see ctl show 41` }));
+  assert.equal(renderEvents(pointing, plain).split("(ctl show").length, 1, "an event that names its deployment is not given it once more");
   assert.equal(renderEvents(events, plain, true), "11:50:00  started: pgo 0.1.0\n11:59:55  outcome: shop deployed (ctl show 41)\n");
   assert.equal(renderEvents([], plain), "no events\n");
 });

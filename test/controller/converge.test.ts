@@ -175,3 +175,52 @@ test("without faults each application comes to what its content deserves, and no
     { numRuns: runs, interruptAfterTimeLimit: 120_000 },
   );
 });
+
+test("killed at any moment of a rollout, and again while it recovers, pgo comes to the same end", async () => {
+  const killing = fc.record({
+    kind: fc.constantFrom("killed before", "killed after"),
+    among: fc.constant("changes" as const),
+    after: fc.nat({ max: 45 }),
+  });
+  const meanwhile = fc.constantFrom("nothing", "nothing", "reboot", "reload");
+  await fc.assert(
+    fc.asyncProperty(
+      soundTree,
+      anyTree,
+      fc.array(killing, { minLength: 1, maxLength: 2 }),
+      meanwhile,
+      async (before, after, kills, event) => {
+        await using pgo = new Pgo({ allowEmpty: true });
+        const othersAreLeftAlone = furnish(pgo);
+        pgo.start();
+        await pgo.push(filesOf(before));
+        isAsGitSays(pgo, before);
+        const good = new Map(Object.keys(before).map((name) => [name, pgo.record(name)?.lastGood]));
+
+        pgo.world.commit(filesOf(after));
+        for (const kill of kills) {
+          pgo.faults.add(kill);
+          await pgo.pass(minute);
+          if (pgo.running || event === "nothing") continue;
+          if (event === "reboot") pgo.world.machine.reboot();
+          else pgo.world.machine.reload();
+        }
+        pgo.faults.clear();
+        await pgo.pass(6 * minute);
+        isSettled(pgo);
+        othersAreLeftAlone();
+        for (const [name, allowed] of deserved(before, after)) {
+          const record = pgo.record(name);
+          const isWanted = record?.lastGood !== undefined && record.lastGood === record.desired?.digest;
+          const came = record === undefined ? "removed" : isWanted ? "deployed" : record.outcome;
+          assert.ok(
+            allowed.map((one) => (one === "kept" ? "deployed" : one)).includes(came),
+            `${name} is ${came}, and not ${allowed.join(" or ")}: ${record?.message ?? ""} (${pgo.faults.happened.join(", ")})`,
+          );
+          if (record !== undefined && !isWanted) assert.equal(record.lastGood, good.get(name), `${name} stays on its last good version`);
+        }
+      },
+    ),
+    { numRuns: runs, interruptAfterTimeLimit: 120_000 },
+  );
+});

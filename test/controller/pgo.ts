@@ -88,6 +88,7 @@ export class Pgo implements AsyncDisposable {
       ...{ ...reached, config: this.#config, git: life.wrap(seen), prober: life.wrap(prober), store, clock, journal },
       bundles: new Bundles(store),
       reach: new Reach({ ...reached, journal, clock }),
+      logs: "journalctl -u",
     };
     this.#loop = new Loop(this.#context);
     this.#commands = commands(this.#context, { loop: this.#loop, version: "0.1.0", hostName: "pi4" });

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 
-import type { FaultKind } from "../fakes/faults.ts";
+import type { Fault, FaultKind } from "../fakes/faults.ts";
 import { quadletDirectory } from "../fakes/world.ts";
 import { id, minute, type Pgo } from "./pgo.ts";
 
@@ -37,7 +37,7 @@ export type Tree = Readonly<Partial<Record<"base" | "shop" | "blog", Application
 export type Incident =
   | { readonly kind: "commit"; readonly tree: Tree; readonly rewritten: boolean }
   | { readonly kind: "wait"; readonly minutes: number }
-  | { readonly kind: "fault"; readonly fault: FaultKind; readonly after: number }
+  | { readonly kind: "fault"; readonly fault: Fault }
   | { readonly kind: "edit" | "delete" | "stop" | "kill"; readonly pick: number }
   | { readonly kind: "reboot" | "git fails" | "git works" | "registry fails" | "registry works" | "pgo is killed" }
   | { readonly kind: "suspend" | "resume" | "rollback" | "retry" | "sync"; readonly application: "base" | "shop" | "blog" };
@@ -189,6 +189,13 @@ const plain: Container = {
 
 // ---- what happens ----
 
+const faultKind = fc.constantFrom<FaultKind[]>("throws", "loses the answer", "answers with trouble", "killed before", "killed after");
+
+const fault: fc.Arbitrary<Fault> = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ kind: faultKind, among: fc.constant("changes"), after: fc.nat({ max: 40 }) }) },
+  { weight: 1, arbitrary: fc.record({ kind: faultKind, among: fc.constant("all"), after: fc.nat({ max: 200 }) }) },
+);
+
 const application_ = fc.constantFrom("base", "shop", "blog");
 
 export const incident: fc.Arbitrary<Incident> = fc.oneof(
@@ -196,11 +203,7 @@ export const incident: fc.Arbitrary<Incident> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("wait"), minutes: fc.constantFrom(5, 20, 90) }) },
   {
     weight: 6,
-    arbitrary: fc.record({
-      kind: fc.constant("fault"),
-      fault: fc.constantFrom<FaultKind[]>("throws", "loses the answer", "answers with trouble", "killed before", "killed after"),
-      after: fc.oneof(fc.nat({ max: 40 }), fc.nat({ max: 250 })),
-    }),
+    arbitrary: fc.record({ kind: fc.constant("fault"), fault }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom("edit", "delete", "stop", "kill"), pick: fc.nat({ max: 30 }) }) },
   {
@@ -227,7 +230,7 @@ export async function happen(pgo: Pgo, one: Incident): Promise<void> {
       await pgo.pass(one.minutes * minute);
       break;
     case "fault":
-      pgo.faults.add({ kind: one.fault, after: one.after });
+      pgo.faults.add(one.fault);
       break;
     case "edit":
     case "delete": {

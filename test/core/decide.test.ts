@@ -14,7 +14,13 @@ const later = new Date("2026-01-01T13:00:00Z");
 const one = bundleOf({ "web.container": "[Container]\nImage=localhost/web:1\n" });
 const other = bundleOf({ "web.container": "[Container]\nImage=localhost/web:2\n" });
 
-const nothing: Memory = { lastGood: undefined, isPlaced: false, suspended: undefined, quarantined: new Map<Digest, string>(), pinnedAgainst: undefined };
+const nothing: Memory = {
+  lastGood: undefined,
+  isPlaced: false,
+  suspended: undefined,
+  quarantined: new Map<Digest, string>(),
+  pinnedAgainst: undefined,
+};
 const wanted: Candidate = { kind: "bundle", bundle: one };
 const candidates: readonly Candidate[] = [
   wanted,

@@ -12,10 +12,6 @@ const fleet = {
   "blog/blog.container": web("good", 8083),
 };
 
-async function ready(pgo: Installed, ...names: readonly string[]): Promise<void> {
-  for (const name of names) await pgo.outcome(name, await pgo.repository.head(), "deployed");
-}
-
 /** Waits for the next deployment of an application, other than those known. */
 async function nextRepair(pgo: Installed, name: string, known: number) {
   return await pgo.host.waitFor(
@@ -29,15 +25,10 @@ async function lastId(pgo: Installed): Promise<number> {
   return (await pgo.history())[0]?.id ?? 0;
 }
 
-/** A page's text, or why there is none. */
-async function page(pgo: Installed, port: number): Promise<string> {
-  return (await pgo.host.get(`http://127.0.0.1:${port}/`)).body.trim();
-}
-
 test("a file edited by hand, one deleted and a service stopped are put right and told, and what runs as it should is not touched", async (t) => {
   // Looked for only when asked, so that all of it is found at once.
   const pgo = await Installed.up(t, { files: fleet, config: '[quadlet]\ndrift_interval = "1h"\n[health]\nmin_healthy_time = "1s"\n' });
-  await ready(pgo, "shop", "blog");
+  await pgo.deployed("shop", "blog");
   const before = await pgo.host.sh(`cd ${pgo.placed} && find . -type f -exec sha256sum {} + | sort`);
   const { "web.service": running, "blog.service": blog } = await pgo.services("web.service", "blog.service");
   const known = await lastId(pgo);
@@ -70,20 +61,20 @@ test("a file edited by hand, one deleted and a service stopped are put right and
   await pgo.host.sh(
     `cd ${pgo.placed}/shop && sed -i s/:good/:v2/ web.container && systemctl daemon-reload && systemctl restart web.service`,
   );
-  assert.equal(await page(pgo, 8081), "v2");
+  assert.equal(await pgo.page(8081), "v2");
   assert.equal((await pgo.ctl("sync", "--wait")).code, 0);
   await nextRepair(pgo, "shop", repaired.id);
-  assert.equal(await page(pgo, 8081), "good");
+  assert.equal(await pgo.page(8081), "good");
 });
 
 test("a service that a person killed, and systemd gave up on, is started again", async (t) => {
   const pgo = await Installed.up(t, { files: fleet });
-  await ready(pgo, "shop", "blog");
+  await pgo.deployed("shop", "blog");
   const known = await lastId(pgo);
   await pgo.host.systemctl(["kill", "--signal=SIGKILL", "web.service"]);
   const repaired = await nextRepair(pgo, "shop", known);
   assert.deepEqual(repaired.reasons, ["start web.service: it has failed"]);
-  assert.equal(await page(pgo, 8081), "good");
+  assert.equal(await pgo.page(8081), "good");
   assert.equal((await pgo.host.systemctl(["is-failed", "web.service"], { check: false })).stdout.trim(), "active");
 });
 
@@ -99,7 +90,7 @@ test("a service that does not stay up is started three times in ten minutes, the
   const pgo = await Installed.up(t, { files: {} });
   await pgo.host.sh("mkdir -p /srv/state && touch /srv/state/up");
   await pgo.repository.commit({ "shop/fickle.container": `${fickle}\n`, "blog/blog.container": web("good", 8083) });
-  await ready(pgo, "shop", "blog");
+  await pgo.deployed("shop", "blog");
   const known = await lastId(pgo);
 
   await pgo.host.sh("rm /srv/state/up");
@@ -133,7 +124,7 @@ test("a service that does not stay up is started three times in ten minutes, the
 
 test("a suspended application is left alone, by drift repair and by Git, until it is resumed or its time is over", async (t) => {
   const pgo = await Installed.up(t, { files: fleet });
-  await ready(pgo, "shop", "blog");
+  await pgo.deployed("shop", "blog");
   const suspended = await pgo.ctl("suspend", "shop", "--for", "1h");
   assert.equal(suspended.code, 0);
   assert.match(suspended.stdout, /^fleet\/shop suspended until \S+\n$/);
@@ -143,7 +134,7 @@ test("a suspended application is left alone, by drift repair and by Git, until i
   await nextRepair(pgo, "blog", 0);
   await pgo.outcome("shop", commit, "held");
   await pgo.polls(8);
-  assert.equal(await page(pgo, 8081), "good");
+  assert.equal(await pgo.page(8081), "good");
   assert.equal(await pgo.isActive("db.service"), false);
   assert.match(await pgo.host.read(`${pgo.placed}/shop/web.container`), /# mine/);
   const one = await pgo.application("shop");
@@ -153,7 +144,7 @@ test("a suspended application is left alone, by drift repair and by Git, until i
   const resumed = await pgo.ctl("resume", "shop");
   assert.deepEqual({ code: resumed.code, told: resumed.stdout }, { code: 0, told: "fleet/shop resumed\n" });
   await pgo.outcome("shop", commit, "deployed");
-  assert.equal(await page(pgo, 8081), "v2");
+  assert.equal(await pgo.page(8081), "v2");
   assert.ok(await pgo.isActive("db.service"));
 
   // By itself, when the time is over.
@@ -168,7 +159,7 @@ test("a suspended application is left alone, by drift repair and by Git, until i
 
 test("an application whose commit is refused, or was rolled back, is still kept as it was last good, and stays refused or rolled back", async (t) => {
   const pgo = await Installed.up(t, { files: fleet });
-  await ready(pgo, "shop", "blog");
+  await pgo.deployed("shop", "blog");
   const bad = await pgo.repository.commit({
     "shop/web.container": web("v2", 8081, "Volumes=/x"),
     "blog/blog.container": web("never-healthy", 8083),
@@ -183,7 +174,7 @@ test("an application whose commit is refused, or was rolled back, is still kept 
   await nextRepair(pgo, "blog", known);
   await pgo.host.waitFor("the file to be back", () => pgo.host.exists(`${pgo.placed}/shop/conf/shop.conf`));
   assert.ok(await pgo.isActive("db.service"));
-  assert.equal(await page(pgo, 8083), "good");
+  assert.equal(await pgo.page(8083), "good");
   await pgo.polls(4);
   for (const before of [rejected, undone]) {
     const after = await pgo.application(before.name);
@@ -194,12 +185,12 @@ test("an application whose commit is refused, or was rolled back, is still kept 
 
   const good = await pgo.repository.commit({ "shop/web.container": web("v2", 8081), "blog/blog.container": web("v2", 8083) });
   for (const name of ["shop", "blog"]) await pgo.outcome(name, good, "deployed");
-  assert.deepEqual([await page(pgo, 8081), await page(pgo, 8083)], ["v2", "v2"]);
+  assert.deepEqual([await pgo.page(8081), await pgo.page(8083)], ["v2", "v2"]);
 });
 
 test("a unit that pgo did not place, wherever it comes from, is never overwritten or shadowed: what would take its name is refused until it is gone", async (t) => {
   const pgo = await Installed.up(t, { files: { "blog/blog.container": web("good", 8083) } });
-  await ready(pgo, "blog");
+  await pgo.deployed("blog");
   const quadlet = "[Container]\nImage=localhost/test/busybox\nExec=sleep infinity\nStopTimeout=1\n";
   const own = {
     elsewhere: "/etc/containers/systemd/mine/elsewhere.container",
@@ -256,7 +247,7 @@ test("a unit that pgo did not place, wherever it comes from, is never overwritte
 
 test("a unit file that a person puts before pgo's, later on, is told and not overwritten", async (t) => {
   const pgo = await Installed.up(t, { files: { "shop/web.container": web("good", 8081) } });
-  await ready(pgo, "shop");
+  await pgo.deployed("shop");
   const mine = "/etc/systemd/system/web.service";
   await pgo.host.write(mine, "[Service]\nExecStart=/bin/sleep infinity\n");
   await pgo.host.sh("systemctl daemon-reload && systemctl restart web.service");
@@ -272,6 +263,6 @@ test("a unit file that a person puts before pgo's, later on, is told and not ove
   assert.equal(await pgo.host.read(mine), "[Service]\nExecStart=/bin/sleep infinity\n");
   await pgo.host.sh(`systemctl stop web.service && rm ${mine} && systemctl daemon-reload`);
   await nextRepair(pgo, "shop", 1);
-  assert.equal(await page(pgo, 8081), "good");
+  assert.equal(await pgo.page(8081), "good");
   assert.equal((await pgo.status()).healthy, true);
 });

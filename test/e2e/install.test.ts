@@ -161,13 +161,20 @@ for (const user of ["root", "edge"] as const) {
     if (user === "edge")
       await t.test("lingering is off", async () => {
         await linger("disable");
-        const said = await refused();
-        assert.equal(said, "install.sh: without lingering, services of edge end when edge logs out: loginctl enable-linger edge\n");
-        await linger("enable");
-        await host.waitFor(
-          "edge's systemd",
-          async () => (await host.systemctl(["is-active", "podman.socket"], { check: false })).stdout === "active\n",
+        // With it go the user's systemd, its bus and its runtime directory.
+        await host.waitFor("the end of edge's systemd", async () => !(await host.exists("/run/user/1000/bus")));
+        const { code, stdout, stderr } = await pgo.tryInstall();
+        assert.deepEqual(
+          { code, stdout, stderr },
+          {
+            code: 1,
+            stdout: "",
+            stderr: "install.sh: without lingering, services of edge end when edge logs out: loginctl enable-linger edge\n",
+          },
         );
+        await linger("enable");
+        await host.waitFor("edge's systemd", () => pgo.isActive("podman.socket"));
+        assert.deepEqual(await changes(pgo, before), []);
       });
 
     await t.test("an image that can't be had", async () => {
@@ -224,6 +231,24 @@ test("--uninstall keeps volumes with their data, secrets, and what is not pgo's"
   );
   assert.equal(await host.sh("podman run --rm --volume systemd-shop:/data localhost/test/busybox cat /data/page"), "kept");
   assert.equal(await host.sh("systemctl list-units --failed --plain --no-legend"), "");
+});
+
+test("a pgo.toml that names other directories is followed, by pgo's mounts and by --uninstall", async (t) => {
+  const pgo = await Installed.boot(t, { files: { "shop/shop.container": web("good", 8081) } });
+  const { host } = pgo;
+  const before = await traces(pgo);
+  await pgo.configure(
+    '[state]\ndirectory = "/srv/pgo-state"\ndatabase = "/srv/pgo-db/state.db"\n[quadlet]\ndirectory = "/etc/containers/systemd/mine"\n',
+  );
+  const { stdout } = await pgo.install();
+  assert.match(stdout, /^\S+: healthy /m);
+  assert.equal(await host.sh("ls /etc/containers/systemd/mine/fleet/shop"), "shop.container");
+  assert.equal(await host.sh("stat -c %a /srv/pgo-state /srv/pgo-db"), "700\n700");
+  assert.match((await pgo.ctl("status")).stdout, /^\S+: healthy /);
+  assert.equal(await host.sh("ls -A /var/lib/pgo"), "");
+
+  assert.equal((await pgo.install("--uninstall")).stdout, "removed fleet/shop\npgo and its applications are gone; volumes are kept\n");
+  assert.deepEqual(await changes(pgo, before), [`+ ${pgo.settings}`, `+ ${pgo.settings}/id`, `+ ${pgo.settings}/known_hosts`]);
 });
 
 interface Inspected {

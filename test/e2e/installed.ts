@@ -138,6 +138,17 @@ export class Installed {
     );
   }
 
+  /** Waits until applications are deployed at the branch's newest commit. */
+  async deployed(...names: readonly string[]): Promise<void> {
+    const head = await this.repository.head();
+    for (const name of names) await this.outcome(name, head, "deployed");
+  }
+
+  /** What a web server on a port of the host's says, or why nobody answers. */
+  async page(port: number): Promise<string> {
+    return (await this.host.get(`http://127.0.0.1:${port}/`)).body.trim();
+  }
+
   /** Waits for so many further polls. */
   async polls(times: number): Promise<void> {
     for (let poll = 0; poll < times; poll += 1) {
@@ -194,8 +205,9 @@ export class Installed {
     // What comes and goes by itself is left out: transient units, those of Podman's health checks (by container id) among them.
     const passing = /^(?:run-|pgo-run-|user|systemd-|podman\.|dbus\.|[0-9a-f]{64})/;
     const ours = units.stdout.split("\n").filter((line) => line !== "" && !passing.test(line));
-    const shown = await this.services(...ours.map((line) => line.split(/\s+/)[0] ?? ""));
-    return [files, ...ours.map((line) => `${line} ${shown[line.split(/\s+/)[0] ?? ""]?.invocation ?? ""}`)].join("\n");
+    const named = ours.map((line) => line.trim().split(/\s+/));
+    const shown = await this.services(...named.map(([name = ""]) => name));
+    return [files, ...named.map((words) => [...words, shown[words[0] ?? ""]?.invocation ?? ""].join(" "))].join("\n");
   }
 
   async #json<Report>(...words: readonly string[]): Promise<Report> {

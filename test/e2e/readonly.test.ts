@@ -17,14 +17,6 @@ const fleet = {
   "blog/blog.container": web("good", 8083),
 };
 
-async function ready(pgo: Installed, ...names: readonly string[]): Promise<void> {
-  for (const name of names) await pgo.outcome(name, await pgo.repository.head(), "deployed");
-}
-
-async function page(pgo: Installed, port: number): Promise<string> {
-  return (await pgo.host.get(`http://127.0.0.1:${port}/`)).body.trim();
-}
-
 /** All that a command which only asks must leave as it is: the host's files and units, and what pgo remembers and has told. */
 async function everything(pgo: Installed): Promise<string> {
   const { sources, applications } = await pgo.status();
@@ -41,7 +33,7 @@ const patient = '[quadlet]\ndrift_interval = "1h"\n[health]\ndeadline = "20s"\ni
 
 test("a plan shows what a commit would do, with diffs and reasons, and changes nothing; sync then does just that", async (t) => {
   const pgo = await Installed.up(t, { files: fleet, config: patient, interval: "1h" });
-  await ready(pgo, "shop", "blog");
+  await pgo.deployed("shop", "blog");
   const quiet = await pgo.ctl("plan");
   assert.deepEqual({ code: quiet.code, out: quiet.stdout }, { code: 0, out: "applications: 2 in sync\n" });
 
@@ -83,7 +75,7 @@ test("a plan shows what a commit would do, with diffs and reasons, and changes n
     "reload systemd: 3 unit files changed",
     "reset-failed db.service: db.container is gone",
     "start cache.service: new",
-    "restart web.service: Image= changed in web.container, conf/shop.conf changed, shop.env changed",
+    "restart web.service: Image= changed in web.container, shop.env changed, conf/shop.conf changed",
   ]);
   const only = await pgo.ctl("plan", "blog");
   assert.deepEqual({ code: only.code, out: only.stdout }, { code: 0, out: "applications: 1 in sync\n" });
@@ -99,13 +91,13 @@ test("a plan shows what a commit would do, with diffs and reasons, and changes n
   assert.equal(sync.code, 0, sync.stdout + sync.stderr);
   const [done] = await pgo.history("shop");
   assert.deepEqual(done?.reasons, steps);
-  assert.equal(await page(pgo, 8081), "v2");
+  assert.equal(await pgo.page(8081), "v2");
   assert.equal((await pgo.ctl("plan")).code, 0);
 });
 
 test("exit codes tell what a plan holds and what a sync came to", async (t) => {
   const pgo = await Installed.up(t, { files: fleet, config: patient, interval: "1h" });
-  await ready(pgo, "shop", "blog");
+  await pgo.deployed("shop", "blog");
   const codes = async () => ({ plan: (await pgo.ctl("plan")).code, sync: (await pgo.ctl("sync", "--wait")).code });
   assert.deepEqual(await codes(), { plan: 0, sync: 0 }, "nothing to do");
 
@@ -125,7 +117,7 @@ test("exit codes tell what a plan holds and what a sync came to", async (t) => {
   const quarantined = await pgo.ctl("plan");
   assert.equal(quarantined.code, 0);
   assert.match(quarantined.stdout, /^shop: held\n {2}in quarantine: web\.service not healthy after .*: ctl retry shop$/m);
-  assert.equal(await page(pgo, 8081), "good");
+  assert.equal(await pgo.page(8081), "good");
 
   await pgo.repository.commit({ "shop/web.container": web("nowhere", 8081) });
   assert.deepEqual(await codes(), { plan: 4, sync: 3 }, "an image that is not there holds it");
@@ -139,7 +131,7 @@ test("exit codes tell what a plan holds and what a sync came to", async (t) => {
 
 test("a broken pgo.toml is told with file, line and key, and a pgo that can't start with it leaves everything as it runs", async (t) => {
   const pgo = await Installed.up(t, { files: fleet });
-  await ready(pgo, "shop", "blog");
+  await pgo.deployed("shop", "blog");
   const toml = `${pgo.settings}/pgo.toml`;
   const right = await pgo.host.read(toml);
   const before = await pgo.fingerprint();
@@ -149,10 +141,8 @@ test("a broken pgo.toml is told with file, line and key, and a pgo that can't st
   const line = right.split("\n").indexOf('drift_interval = "3s"') + 1;
   await pgo.host.write(toml, right.replace("drift_interval", "drift_intervall"));
   const told = `${toml}:${line}: unknown key "drift_intervall" in [quadlet] (did you mean "drift_interval"?)`;
-  const checked = await check();
-  assert.equal(checked.code, 2);
-  assert.ok(checked.stderr.startsWith(`${toml}:${line}: `) && checked.stderr.includes("drift_interval"), checked.stderr);
-  assert.equal(await pgo.fingerprint(), before, told);
+  assert.deepEqual(await check(), { code: 2, stdout: "", stderr: `${told}\n` });
+  assert.equal(await pgo.fingerprint(), before);
 
   await pgo.host.systemctl(["restart", "pgo.service"], { check: false });
   const others = (all: string) =>
@@ -161,7 +151,7 @@ test("a broken pgo.toml is told with file, line and key, and a pgo that can't st
       .filter((one) => !one.startsWith("pgo.service"))
       .join("\n");
   assert.equal(others(await pgo.fingerprint()), others(before));
-  assert.ok((await pgo.host.journal("pgo.service")).includes(checked.stderr.trim()), "the log says what is wrong");
+  assert.ok((await pgo.host.journal("pgo.service")).includes(told), "the log says what is wrong");
   // ctl, from another container, since there is none of pgo's.
   const mounts = [`--volume=${pgo.settings}:${pgo.settings}:ro`, "--volume=/var/lib/pgo:/var/lib/pgo", "--env=PGO_MODE=rootful"];
   const ctl = (...words: readonly string[]) =>
@@ -183,55 +173,55 @@ test("a broken pgo.toml is told with file, line and key, and a pgo that can't st
 
 test("a rollback goes to an earlier good version, and stays there until a commit changes that application", async (t) => {
   const pgo = await Installed.up(t, { files: fleet });
-  await ready(pgo, "shop", "blog");
+  await pgo.deployed("shop", "blog");
   const [first] = await pgo.history("shop");
   const none = await pgo.ctl("rollback", "blog");
   assert.deepEqual(
     { code: none.code, out: none.stdout },
-    { code: 1, out: "fleet/blog has no earlier good version: see ctl history blog\n" },
+    { code: 1, out: "fleet/blog has no earlier good version: see ctl history fleet/blog\n" },
   );
   const shop = (tag: string) => ({ "shop/web.container": web(tag, 8081, "Volume=./conf:/conf:ro", "EnvironmentFile=shop.env") });
   const second = await pgo.repository.commit(shop("v2"));
   await pgo.outcome("shop", second, "deployed");
-  assert.equal(await page(pgo, 8081), "v2");
+  assert.equal(await pgo.page(8081), "v2");
 
   const back = await pgo.ctl("rollback", "shop");
   assert.equal(back.code, 0);
-  assert.match(back.stdout, /^fleet\/shop deployed: healthy by http, process after/);
-  assert.equal(await page(pgo, 8081), "good");
+  assert.match(back.stdout, /^fleet\/shop deployed: healthy by .* after/);
+  assert.equal(await pgo.page(8081), "good");
   const other = await pgo.repository.commit({ "blog/blog.container": web("v2", 8083) });
   await pgo.outcome("blog", other, "deployed");
   await pgo.polls(4);
-  assert.equal(await page(pgo, 8081), "good", "it stays");
+  assert.equal(await pgo.page(8081), "good", "it stays");
   const pinned = await pgo.application("shop");
   assert.equal(pinned?.pinned, true);
   assert.match((await pgo.ctl("status")).stdout, /stays on this revision \(ctl rollback\) until a commit changes it/);
 
   const forth = await pgo.repository.commit({ ...shop("v2"), "shop/conf/shop.conf": "colour = red\n" });
   await pgo.outcome("shop", forth, "deployed");
-  assert.equal(await page(pgo, 8081), "v2");
+  assert.equal(await pgo.page(8081), "v2");
   assert.equal((await pgo.application("shop"))?.pinned, false);
 
   const named = await pgo.ctl("rollback", "shop", "--to", String(first?.id));
   assert.equal(named.code, 0, named.stdout + named.stderr);
-  assert.equal(await page(pgo, 8081), "good");
+  assert.equal(await pgo.page(8081), "good");
   assert.equal(await pgo.host.read(`${pgo.placed}/shop/conf/shop.conf`), "colour = blue\n");
   const [newest] = await pgo.history("shop");
   assert.deepEqual({ cause: newest?.cause, revision: newest?.revision }, { cause: "rollback", revision: first?.revision });
   const unknown = await pgo.ctl("rollback", "shop", "--to", "999");
   assert.equal(unknown.code, 1);
-  assert.match(unknown.stdout, /^deployment 999 is not a good version of fleet\/shop: see ctl history shop\n$/);
+  assert.match(unknown.stdout, /^deployment 999 is not a good version of fleet\/shop: see ctl history fleet\/shop\n$/);
 });
 
 test("what failed for a reason on the host is tried again by ctl retry, once that is mended", async (t) => {
   const pgo = await Installed.up(t, { files: fleet });
-  await ready(pgo, "shop", "blog");
+  await pgo.deployed("shop", "blog");
   const nothing = await pgo.ctl("retry", "blog");
-  assert.deepEqual({ code: nothing.code, out: nothing.stdout }, { code: 1, out: "fleet/blog has nothing in quarantine\n" });
+  assert.deepEqual({ code: nothing.code, out: nothing.stdout }, { code: 0, out: "fleet/blog has nothing in quarantine\n" });
   // It needs a directory of the host's.
   const needy = await pgo.repository.commit({ "blog/blog.container": web("v2", 8083, "Volume=/srv/blog:/blog") });
   await pgo.outcome("blog", needy, "rolled-back");
-  assert.equal(await page(pgo, 8083), "good");
+  assert.equal(await pgo.page(8083), "good");
   const again = await pgo.ctl("retry", "blog");
   assert.equal(again.code, 1);
   assert.match(again.stdout, /^fleet\/blog rolled-back: /);
@@ -240,7 +230,7 @@ test("what failed for a reason on the host is tried again by ctl retry, once tha
   const mended = await pgo.ctl("retry", "blog");
   assert.equal(mended.code, 0);
   assert.match(mended.stdout, /^fleet\/blog deployed: healthy by process after/);
-  assert.equal(await page(pgo, 8083), "v2");
+  assert.equal(await pgo.page(8083), "v2");
   const [newest] = await pgo.history("blog");
   assert.equal(newest?.cause, "retry");
   assert.equal((await pgo.status()).healthy, true);

@@ -5,11 +5,11 @@ import { test } from "node:test";
 
 import { Installed, web } from "./installed.ts";
 
-/** Two applications, healthy, with what pgo has logged so far. */
 const fleet = { "shop/web.container": web("good", 8081), "blog/blog.container": web("good", 8082) };
 
+/** Both are healthy; answers how much pgo has logged so far. */
 async function ready(pgo: Installed): Promise<number> {
-  for (const name of ["shop", "blog"]) await pgo.outcome(name, await pgo.repository.head(), "deployed");
+  await pgo.deployed("shop", "blog");
   return (await pgo.log()).length;
 }
 
@@ -28,7 +28,7 @@ test("a Git server that is away is told once, what runs is kept as it was last g
   await pgo.host.waitFor("the source to be failed", async () => (await pgo.status()).sources[0]?.state === "failed");
   await pgo.polls(3);
   assert.deepEqual(await pgo.services("web.service", "blog.service"), before, "nothing that runs was touched");
-  assert.equal((await pgo.host.get("http://127.0.0.1:8081/")).body, "good\n");
+  assert.equal(await pgo.page(8081), "good");
   const status = await pgo.status();
   assert.equal(status.healthy, false);
   assert.equal(status.sources[0]?.message, "connect to host 127.0.0.1 port 22: Connection refused");
@@ -42,7 +42,7 @@ test("a Git server that is away is told once, what runs is kept as it was last g
 
   await pgo.host.systemctl(["start", "ssh.service"]);
   await pgo.outcome("shop", commit, "deployed");
-  assert.equal((await pgo.host.get("http://127.0.0.1:8081/")).body, "v2\n");
+  assert.equal(await pgo.page(8081), "v2");
   assert.deepEqual(await troubles(pgo, since), [away, `source fleet recovered: read again, at ${commit.slice(0, 7)}`]);
 });
 
@@ -59,7 +59,7 @@ test("a branch that was force-pushed is told once and followed, and only what di
   const forced = await pgo.repository.commit({ "shop/note.txt": "another history\n" });
   await pgo.outcome("shop", forced, "deployed");
   await pgo.polls(3);
-  assert.equal((await pgo.host.get("http://127.0.0.1:8081/")).body, "good\n");
+  assert.equal(await pgo.page(8081), "good");
   assert.deepEqual((await pgo.services("blog.service"))["blog.service"], blog);
   assert.deepEqual(await troubles(pgo, since), [
     `source fleet rewritten: ${gone.slice(0, 7)} is no ancestor of ${forced.slice(0, 7)}, which is followed (a forced push)`,
@@ -110,7 +110,7 @@ test("a Podman that does not answer is told once, as the host's trouble, and wha
   await pgo.host.systemctl(["stop", "blog.service"]);
   await pgo.host.sh("sleep 12");
   assert.deepEqual(await troubles(pgo, since), [away]);
-  assert.equal((await pgo.host.get("http://127.0.0.1:8081/")).body, "good\n");
+  assert.equal(await pgo.page(8081), "good");
   const status = await pgo.status();
   assert.deepEqual(
     {
@@ -130,7 +130,7 @@ test("a Podman that does not answer is told once, as the host's trouble, and wha
   await pgo.host.systemctl(["start", "podman.socket"]);
   await pgo.outcome("shop", commit, "deployed");
   await pgo.host.waitFor("blog to be repaired", async () => (await pgo.application("blog"))?.outcome === "repaired", 60_000);
-  assert.equal((await pgo.host.get("http://127.0.0.1:8081/")).body, "v2\n");
+  assert.equal(await pgo.page(8081), "v2");
   assert.deepEqual(await troubles(pgo, since), [away, "the host can be worked on again: systemd and Podman answer"]);
 });
 
@@ -164,7 +164,7 @@ test("a bus that restarts is found again: unnoticed between two looks, and in th
   await pgo.host.waitFor("the restart", async () => (await pgo.services("web.service"))["web.service"]?.active === "deactivating");
   await pgo.host.systemctl(["restart", "dbus.socket", "dbus.service"]);
   await pgo.outcome("shop", commit, "deployed");
-  assert.equal((await pgo.host.get("http://127.0.0.1:8081/")).body, "v2\n");
+  assert.equal(await pgo.page(8081), "v2");
   assert.deepEqual(
     (await pgo.history("shop")).map(({ outcome }) => outcome),
     ["deployed", "deployed"],
@@ -179,7 +179,7 @@ test("a bus that is away for a while is told once, as the host's trouble, and fo
   await pgo.host.waitFor("the trouble to be told", async () => (await troubles(pgo, since)).length > 0);
   const commit = await pgo.repository.commit({ "shop/web.container": web("v2", 8081) });
   await pgo.host.sh("sleep 12");
-  assert.equal((await pgo.host.get("http://127.0.0.1:8081/")).body, "good\n");
+  assert.equal(await pgo.page(8081), "good");
   await pgo.host.systemctl(["start", "dbus.socket"]);
   await pgo.outcome("shop", commit, "deployed");
   const [away = "", ...after] = await troubles(pgo, since);
@@ -220,7 +220,7 @@ test("a SIGTERM ends pgo within five seconds, also in the middle of a rollout, w
   await pgo.host.waitFor("the restart", async () => (await pgo.services("web.service"))["web.service"]?.active === "deactivating");
   await stop();
   await pgo.outcome("shop", commit, "deployed");
-  assert.equal((await pgo.host.get("http://127.0.0.1:8081/")).body, "v2\n");
+  assert.equal(await pgo.page(8081), "v2");
   assert.deepEqual(
     (await pgo.history("shop")).map(({ outcome }) => outcome),
     ["deployed", "deployed"],

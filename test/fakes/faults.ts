@@ -15,9 +15,13 @@ export type FaultKind =
 
 export interface Fault {
   readonly kind: FaultKind;
-  /** How many calls from now go well. */
+  /** Which calls count: those that change something on the host or in pgo's state, or all. */
+  readonly among: "changes" | "all";
+  /** How many of those go well from now on. */
   readonly after: number;
 }
+
+const changes = /^(?:write|remove|reload|job|reset|pull|save|begin|end|finish|add|forget|set|quarantine$|release|count|atomically|trim)/;
 
 export class Killed extends Error {}
 
@@ -101,23 +105,29 @@ export class Life {
 
 /** Which calls go wrong: counted over all ports and lives. */
 export class FaultSchedule {
-  #calls = 0;
-  readonly #due = new Map<number, FaultKind>();
+  readonly #calls = { changes: 0, all: 0 };
+  readonly #due = { changes: new Map<number, FaultKind>(), all: new Map<number, FaultKind>() };
   /** What has happened so far: `job: throws`. */
   readonly happened: string[] = [];
 
-  add({ kind, after }: Fault): void {
-    this.#due.set(this.#calls + after, kind);
+  add({ kind, among, after }: Fault): void {
+    this.#due[among].set(this.#calls[among] + after, kind);
   }
 
   clear(): void {
-    this.#due.clear();
+    this.#due.changes.clear();
+    this.#due.all.clear();
   }
 
   next(name: string): FaultKind | undefined {
-    const kind = this.#due.get(this.#calls);
-    this.#calls += 1;
+    const kind = this.#count("all") ?? (changes.test(name) ? this.#count("changes") : undefined);
     if (kind !== undefined) this.happened.push(`${name}: ${kind}`);
+    return kind;
+  }
+
+  #count(among: Fault["among"]): FaultKind | undefined {
+    const kind = this.#due[among].get(this.#calls[among]);
+    this.#calls[among] += 1;
     return kind;
   }
 }

@@ -19,6 +19,11 @@ export interface Systemd extends Pick<Host, "services" | "reload" | "job" | "res
   oneshot(unit: OneShot, signal: AbortSignal): Promise<number>;
 }
 
+/** What shows a service's log when its name is put behind. */
+export function logsCommand(mode: SystemdOptions["mode"]): string {
+  return mode === "rootful" ? "journalctl -u" : "journalctl --user -u";
+}
+
 /** A reload runs all generators of the host, and each may take up to 90 s (systemd-system.conf(5)). */
 const reloadDeadline = 180_000;
 /** Far beyond any TimeoutStartSec= that makes sense, so that a job without one does not stop a pass for ever. */
@@ -26,7 +31,7 @@ const jobDeadline = 30 * 60_000;
 
 export function openSystemd({ busAddress, mode }: SystemdOptions): Systemd {
   const bus = openBus(busAddress);
-  const journal = mode === "rootful" ? "journalctl -u" : "journalctl --user -u";
+  const journal = logsCommand(mode);
   let lastReload: Promise<void> = Promise.resolve();
 
   return {

@@ -132,7 +132,8 @@ function count(figures: Figures, seen: Map<ApplicationId, Seen>, event: Event): 
       for (const outcome of passOutcomes) figures.passes.inc({ source: event.source, outcome }, 0);
       figures.passes.inc({ source: event.source, outcome: event.outcome });
       figures.passSeconds.observe({ source: event.source }, event.ms / 1000);
-      if (event.outcome === "in-sync" || event.outcome === "changed") figures.lastSuccess.set({ source: event.source }, event.at.getTime() / 1000);
+      if (event.outcome === "in-sync" || event.outcome === "changed")
+        figures.lastSuccess.set({ source: event.source }, event.at.getTime() / 1000);
       return;
     case "git": {
       const { source, operation } = event;
