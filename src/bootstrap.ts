@@ -126,7 +126,7 @@ async function removeApplications(config: Config, { places, environment, termina
     if (rolled.kind === "settled" && rolled.settled.outcome !== "deployed") {
       terminal.err(`remove ${id}: ${rolled.settled.description}\n`);
       done = false;
-    } else terminal.out(`removed ${id}\n`);
+    } else if (rolled.kind === "settled") terminal.out(`removed ${id}\n`);
   }
   await rmdir(config.quadlet.directory).catch(() => undefined);
   return done;

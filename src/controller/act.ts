@@ -254,17 +254,18 @@ export function remember({ application, candidate, commit }: Case, { store, cloc
     const pinnedAgainst = record.pinnedAgainst === digest ? digest : undefined;
     store.saveApplication({ ...record, desired, held, pinnedAgainst });
   }
+  const why = "its first turn has not come yet";
   if (record === undefined && candidate.kind !== "absent")
     store.saveApplication({
       id: application,
       revision: undefined,
       lastGood: undefined,
       desired,
-      outcome: "in-sync",
+      outcome: "held",
       since: clock.now(),
-      message: undefined,
+      message: why,
       health: "unknown",
-      held: undefined,
+      held: { why, until: undefined, tries: 0 },
       suspended: undefined,
       pinnedAgainst: undefined,
     });

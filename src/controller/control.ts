@@ -6,11 +6,11 @@ import { draftOf, liveBundles, type Context } from "./context.ts";
 import { judge } from "./judge.ts";
 import type { Loop } from "./loop.ts";
 import { candidatesOf, emptiness } from "./revision.ts";
-import { planned } from "./planned.ts";
+import { planned, suspension } from "./planned.ts";
 import { rollOut } from "./rollout.ts";
 import { eventEntry, historyEntry, lookAtAll, sourceStatus, statusReport } from "./status.ts";
 import { lastCommit } from "./act.ts";
-import { partsOf, type ApplicationId, type SourceName } from "../core/names.ts";
+import { partsOf, short, type ApplicationId, type SourceName } from "../core/names.ts";
 import type { CommandReport, PlannedApplication, SyncReport } from "../core/report.ts";
 import type { ApplicationRecord, DeploymentRecord } from "../ports.ts";
 
@@ -65,6 +65,7 @@ export function commands(context: Context, { loop, version, hostName }: Surround
     async retry(target, signal) {
       const { id } = applicationOf(target, context);
       if (store.quarantined(id).length === 0) return { done: true, message: `${id} has nothing in quarantine` };
+      context.reach.refuse();
       store.release(id);
       journal.tell({ type: "command", command: "retry", target: id, message: "quarantine lifted" });
       const work = loop.ask((running) => loop.passNow(partsOf(id).source, { drift: false, asked: false, retry: id }, running));
@@ -121,7 +122,9 @@ async function planSource(name: SourceName, context: Context, signal: AbortSigna
   const found: PlannedApplication[] = [];
   for (const [application, candidate] of candidates) {
     const decision = decisionOf({ application, candidate }, context);
-    found.push(await planned(application, decision, context, signal));
+    // What waits is shown too.
+    const next = decision.do === "leave" ? decisionOf({ application, candidate }, context, { suspended: false }) : decision;
+    found.push({ ...(await planned(application, next, context, signal)), ...(decision.do === "leave" ? suspension(decision) : {}) });
   }
   return found;
 }
@@ -159,8 +162,11 @@ async function rollBack(id: ApplicationId, to: number | undefined, context: Cont
       return { done: false, message: rolled.why };
     case "conflicts":
       return { done: false, message: rolled.problems[0]?.message ?? "" };
-    case "settled":
-      return { done: rolled.settled.outcome === "deployed", message: `${id} ${rolled.settled.outcome}: ${rolled.settled.description}` };
+    case "settled": {
+      const { outcome, description, revision } = rolled.settled;
+      if (outcome !== "deployed") return { done: false, message: `${id} ${outcome}: ${description}` };
+      return { done: true, message: `${id} is back on ${short(revision)}, ${description}; it stays there until a commit changes it` };
+    }
   }
 }
 

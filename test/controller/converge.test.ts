@@ -7,7 +7,7 @@ import fc from "fast-check";
 
 import { Bundles } from "../../src/controller/context.ts";
 import { id, isSettled, minute, Pgo } from "./pgo.ts";
-import { anyTree, applicationFiles, calm, filesOf, happen, incident, soundTree, type Container, type Tree } from "./story.ts";
+import { anyTree, applicationFiles, calm, filesOf, happen, soundTree, story, type Container, type Tree } from "./story.ts";
 
 /** Somebody else's on the host: a unit of the distribution's, a person's quadlet that runs, a broken one. */
 function furnish(pgo: Pgo): () => void {
@@ -50,11 +50,11 @@ const runs = Number(process.env["PGO_STORIES"] ?? 60);
 
 test("from any story of commits, faults, incidents and commands, once faults end the host shows the last good and then what Git wants", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(incident, { minLength: 2, maxLength: 14 }), soundTree, async (story, final) => {
+    fc.asyncProperty(story, soundTree, async (incidents, final) => {
       await using pgo = new Pgo({ allowEmpty: true });
       const othersAreLeftAlone = furnish(pgo);
       pgo.start();
-      for (const one of story) await happen(pgo, one);
+      for (const one of incidents) await happen(pgo, one);
 
       await calm(pgo);
       isSettled(pgo);
@@ -181,6 +181,7 @@ test("killed at any moment of a rollout, and again while it recovers, pgo comes 
     kind: fc.constantFrom("killed before", "killed after"),
     among: fc.constant("changes" as const),
     after: fc.nat({ max: 45 }),
+    times: fc.constant(1),
   });
   const meanwhile = fc.constantFrom("nothing", "nothing", "reboot", "reload");
   await fc.assert(

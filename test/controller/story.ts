@@ -191,14 +191,16 @@ const plain: Container = {
 
 const faultKind = fc.constantFrom<FaultKind[]>("throws", "loses the answer", "answers with trouble", "killed before", "killed after");
 
+const times = fc.constantFrom(1, 1, 2, 4);
+
 const fault: fc.Arbitrary<Fault> = fc.oneof(
-  { weight: 3, arbitrary: fc.record({ kind: faultKind, among: fc.constant("changes"), after: fc.nat({ max: 40 }) }) },
-  { weight: 1, arbitrary: fc.record({ kind: faultKind, among: fc.constant("all"), after: fc.nat({ max: 200 }) }) },
+  { weight: 3, arbitrary: fc.record({ kind: faultKind, among: fc.constant("changes"), after: fc.nat({ max: 40 }), times }) },
+  { weight: 1, arbitrary: fc.record({ kind: faultKind, among: fc.constant("all"), after: fc.nat({ max: 200 }), times }) },
 );
 
 const application_ = fc.constantFrom("base", "shop", "blog");
 
-export const incident: fc.Arbitrary<Incident> = fc.oneof(
+const incident: fc.Arbitrary<Incident> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant("commit"), tree: anyTree, rewritten: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("wait"), minutes: fc.constantFrom(5, 20, 90) }) },
   {
@@ -218,7 +220,24 @@ export const incident: fc.Arbitrary<Incident> = fc.oneof(
   },
 );
 
-/** Lets it happen, and a minute go by. */
+/** A commit that meets faults as it is rolled out, and what comes of it. */
+const attempt: fc.Arbitrary<readonly Incident[]> = fc
+  .tuple(fc.array(fault, { minLength: 1, maxLength: 3 }), anyTree, fc.array(incident, { maxLength: 2 }))
+  .map(([faults, made, more]) => [
+    ...faults.map((one): Incident => ({ kind: "fault", fault: one })),
+    { kind: "commit", tree: made, rewritten: false },
+    ...more,
+  ]);
+
+/** Anything, or one attempt after another on a host where all was well. */
+export const story: fc.Arbitrary<readonly Incident[]> = fc.oneof(
+  fc.array(incident, { minLength: 2, maxLength: 12 }),
+  fc
+    .tuple(soundTree, fc.array(attempt, { minLength: 1, maxLength: 3 }))
+    .map(([first, attempts]) => [{ kind: "commit", tree: first, rewritten: false } as const, ...attempts.flat()]),
+);
+
+/** Lets it happen, and a minute go by; faults wait for what comes next. */
 export async function happen(pgo: Pgo, one: Incident): Promise<void> {
   const { world } = pgo;
   const { machine } = world;
@@ -231,7 +250,7 @@ export async function happen(pgo: Pgo, one: Incident): Promise<void> {
       break;
     case "fault":
       pgo.faults.add(one.fault);
-      break;
+      return;
     case "edit":
     case "delete": {
       const own = [...machine.files.keys()].filter((path) => path.startsWith(`${quadletDirectory}/`)).sort();
@@ -292,5 +311,5 @@ export async function calm(pgo: Pgo): Promise<void> {
   pgo.world.registryUp = true;
   if (!pgo.running) pgo.start();
   for (const { id: application } of pgo.store.applications()) pgo.commands.resume(application);
-  await pgo.pass(80 * minute);
+  await pgo.pass(12 * minute);
 }

@@ -19,7 +19,15 @@ function version(n: number, tag = "good"): Readonly<Record<string, string>> {
   };
 }
 
-const settings = '[health.web]\nhttp = { url = "http://127.0.0.1:8081/ready" }\ndeadline = "4s"\n';
+/** Long enough to be hit while it is verified. */
+const settings = `
+[health.db]
+min_healthy_time = "3s"
+[health.web]
+http = { url = "http://127.0.0.1:8081/ready" }
+min_healthy_time = "3s"
+deadline = "6s"
+`;
 
 interface Moment {
   readonly name: string;
@@ -39,7 +47,7 @@ const moments: readonly Moment[] = [
   { name: "the first service restarts", until: ["busy db"], within: 30 },
   { name: "the second service restarts", until: ["busy web"], within: 30 },
   { name: "the services have just been restarted", until: ["busy web", "! busy web"], within: 200 },
-  { name: "they are verified", until: ["busy web", "! busy web"], within: 2000 },
+  { name: "they are verified", until: ["busy web", "! busy web"], within: 1500 },
   { name: "going back is written", until: ["new web.container", "old conf/00.txt"], within: 40, bad: true },
   { name: "the last good version restarts", until: ["new web.container", "old web.container", "busy web"], within: 1000, bad: true },
 ];

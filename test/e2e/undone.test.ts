@@ -82,6 +82,12 @@ for (const user of ["root", "edge"] as const) {
       reason: /^shop\.service (crashed 3 times: exit-code, exit 1|has failed: .*); back on the last good version: see ctl show \d+$/,
     },
     {
+      what: "crashes until systemd refuses to start it any more",
+      settings: "[health.shop]\nfailure_threshold = 50\ndeadline = '60s'\n",
+      bad: `${web("crash", 8081, 'Exec=sh -c "sleep 0.2; exit 1"')}[Service]\nRestart=always\nRestartSec=10ms\n`,
+      reason: /^shop\.service has failed: exit-code, exit 1; back on the last good version: see ctl show \d+$/,
+    },
+    {
       what: "ends at once",
       bad: web("crash", 8081, "Exec=false"),
       reason:
@@ -228,6 +234,14 @@ test("a first version that does not work is taken away again, and leaves nothing
     assert.deepEqual({ cause: again?.cause, outcome: again?.outcome }, { cause: "retry", outcome: "failed" });
     await pgo.polls(2);
     assert.equal((await pgo.history("shop")).length, 2);
+  });
+
+  await t.test("taken out of Git, it is told of no more", async () => {
+    const gone = await pgo.repository.commit({ shop: null });
+    await pgo.host.waitFor("it to be gone", async () => {
+      const { sources, applications, healthy } = await pgo.status();
+      return sources[0]?.revision === gone && applications.length === 1 && healthy;
+    });
   });
 
   await t.test("the fix is deployed", async () => {

@@ -17,8 +17,9 @@ export interface Fault {
   readonly kind: FaultKind;
   /** Which calls count: those that change something on the host or in pgo's state, or all. */
   readonly among: "changes" | "all";
-  /** How many of those go well from now on. */
+  /** How many of those go well from now on, and how many in a row then don't. */
   readonly after: number;
+  readonly times: number;
 }
 
 const changes = /^(?:write|remove|reload|job|reset|pull|save|begin|end|finish|add|forget|set|quarantine$|release|count|atomically|trim)/;
@@ -110,8 +111,8 @@ export class FaultSchedule {
   /** What has happened so far: `job: throws`. */
   readonly happened: string[] = [];
 
-  add({ kind, among, after }: Fault): void {
-    this.#due[among].set(this.#calls[among] + after, kind);
+  add({ kind, among, after, times }: Fault): void {
+    for (let time = 0; time < times; time++) this.#due[among].set(this.#calls[among] + after + time, kind);
   }
 
   clear(): void {
