@@ -26,12 +26,16 @@ export interface Case {
   readonly dependency: ApplicationId | undefined;
 }
 
-export function decisionOf({ application, candidate }: Pick<Case, "application" | "candidate">, { store, clock }: Context): Decision {
+/** With `evenIfSuspended`, what would be decided if nobody had asked to be left in peace. */
+export function decisionOf(
+  { application, candidate, evenIfSuspended = false }: Pick<Case, "application" | "candidate"> & { readonly evenIfSuspended?: boolean },
+  { store, clock }: Context,
+): Decision {
   const record = store.application(application);
   const memory = {
     lastGood: record?.lastGood,
     isPlaced: store.inventory(application).size > 0,
-    suspended: record?.suspended,
+    suspended: evenIfSuspended ? undefined : record?.suspended,
     pinnedAgainst: record?.pinnedAgainst,
     quarantined: new Map(store.quarantined(application).map(({ digest, reason }) => [digest, reason])),
   };

@@ -1,12 +1,12 @@
 /** The commands of a running pgo. */
 
-import { decisionOf, problemText } from "./act.ts";
+import { problemText } from "./act.ts";
 import { Unavailable, UnknownTarget, type Commands } from "./commands.ts";
 import { draftOf, liveBundles, type Context } from "./context.ts";
 import { judge } from "./judge.ts";
 import type { Loop } from "./loop.ts";
 import { candidatesOf, emptiness } from "./revision.ts";
-import { planned, suspension } from "./planned.ts";
+import { planned } from "./planned.ts";
 import { rollOut } from "./rollout.ts";
 import { eventEntry, historyEntry, lookAtAll, sourceStatus, statusReport } from "./status.ts";
 import { lastCommit } from "./act.ts";
@@ -120,12 +120,7 @@ async function planSource(name: SourceName, context: Context, signal: AbortSigna
   if (empty !== undefined) throw new Unavailable(`plan ${name}: ${empty}`);
   const { candidates } = await candidatesOf(source, fetched.value, context, signal);
   const found: PlannedApplication[] = [];
-  for (const [application, candidate] of candidates) {
-    const decision = decisionOf({ application, candidate }, context);
-    // What waits is shown too.
-    const next = decision.do === "leave" ? decisionOf({ application, candidate }, context, { suspended: false }) : decision;
-    found.push({ ...(await planned(application, next, context, signal)), ...(decision.do === "leave" ? suspension(decision) : {}) });
-  }
+  for (const [application, candidate] of candidates) found.push(await planned({ application, candidate }, context, signal));
   return found;
 }
 

@@ -6,15 +6,24 @@ import { diffOf } from "../core/diff.ts";
 import { partsOf, type ApplicationId } from "../core/names.ts";
 import { plan, targetOf } from "../core/plan.ts";
 import type { PlannedApplication } from "../core/report.ts";
+import { decisionOf, type Case } from "./act.ts";
 import type { Context } from "./context.ts";
 import { observe } from "./observe.ts";
 
+/** Of an application that is suspended, what waits. */
 export async function planned(
-  application: ApplicationId,
-  decision: Decision,
+  one: Pick<Case, "application" | "candidate">,
   context: Context,
   signal: AbortSignal,
 ): Promise<PlannedApplication> {
+  const decision = decisionOf(one, context);
+  if (decision.do !== "leave") return planOf(one.application, decision, context, signal);
+  const waiting = await planOf(one.application, decisionOf({ ...one, evenIfSuspended: true }, context), context, signal);
+  const message = `suspended${decision.until === undefined ? "" : ` until ${decision.until.toISOString()}`}. To go on now: ctl resume ${waiting.name}`;
+  return { ...waiting, state: "held", message };
+}
+
+async function planOf(application: ApplicationId, decision: Decision, context: Context, signal: AbortSignal): Promise<PlannedApplication> {
   const { source, application: name } = partsOf(application);
   const base = { name, source, message: null, steps: [], diff: "", problems: [] };
   const lastGood = context.store.application(application)?.lastGood;
@@ -26,14 +35,10 @@ export async function planned(
         state: "rejected",
         problems: decision.problems.map(({ file, line, message }) => ({ file, line: line ?? null, message })),
       };
+    case "leave":
+      return { ...base, state: "held" };
     case "hold":
       return { ...base, state: "held", message: decision.why };
-    case "leave":
-      return {
-        ...base,
-        state: "held",
-        message: decision.until === undefined ? "suspended" : `suspended until ${decision.until.toISOString()}`,
-      };
     case "quarantine":
       return { ...base, state: "held", message: `in quarantine: ${decision.reason}. To try it again: ctl retry ${name}` };
     case "keep":

@@ -73,7 +73,7 @@ export class Pgo implements AsyncDisposable {
     const seen = new Proxy(git, {
       get: (target, name: keyof typeof git) => {
         this.asked.push(name);
-        return target[name];
+        return Reflect.get(target, name) as unknown;
       },
     });
     const { clock } = this;
@@ -117,12 +117,12 @@ export class Pgo implements AsyncDisposable {
 
   /** Time goes by until `work` is over. */
   async until<Value>(work: Promise<Value>): Promise<Value> {
-    let over = false;
+    const progress = { over: false };
     const end = () => {
-      over = true;
+      progress.over = true;
     };
     work.then(end, end);
-    for (let seconds = 0; !over; seconds++) {
+    for (let seconds = 0; !progress.over; seconds++) {
       assert.ok(seconds < 10_000, "it takes hours");
       await this.clock.advance(1000);
     }
@@ -203,7 +203,7 @@ export function isSettled(pgo: Pgo): void {
       assert.equal(machine.runs(unit.service), expected.get(unit.service), `${unit.service} runs what ${record.id} says`);
       assert.equal(record.health, "healthy", `${record.id} is healthy`);
       const started = store.started(record.id).get(unit.service);
-      if (started !== undefined && started.invocation === machine.state(unit.service).invocation)
+      if (started?.invocation === machine.state(unit.service).invocation)
         assert.equal(started.digest, unit.digest, `${unit.service} runs what its record says`);
     }
   }

@@ -125,7 +125,7 @@ function container(images: readonly string[]): fc.Arbitrary<Container> {
     image: fc.constantFrom(...images),
     needsOther: fc.boolean(),
     network: fc.boolean(),
-    shared: fc.boolean(),
+    shared: fc.constantFrom(false, false, false, true),
     checkedBy: fc.constantFrom("process", "podman", "probe"),
     notify: fc.boolean(),
     restart: fc.boolean(),
@@ -150,7 +150,7 @@ function application(images: readonly string[], flawed: boolean): fc.Arbitrary<A
     db: fc.option(fc.oneof({ weight: 3, arbitrary: container(images) }, { weight: flawed ? 1 : 0, arbitrary: job }), { nil: undefined }),
     wanderer: fc.constant(false),
     flaw: flawed
-      ? fc.option(fc.constantFrom("unparsable", "unknown key", "missing network", "settings", "foreign"), { nil: undefined, freq: 2 })
+      ? fc.constantFrom("unparsable", "unknown key", "missing network", "settings", "foreign", ...Array<undefined>(20).fill(undefined))
       : fc.constant(undefined),
   });
 }
@@ -194,6 +194,7 @@ const faultKind = fc.constantFrom<FaultKind[]>("throws", "loses the answer", "an
 const times = fc.constantFrom(1, 1, 2, 4);
 
 const fault: fc.Arbitrary<Fault> = fc.oneof(
+  { weight: 3, arbitrary: fc.record({ kind: faultKind, among: fc.constant("host"), after: fc.nat({ max: 20 }), times }) },
   { weight: 3, arbitrary: fc.record({ kind: faultKind, among: fc.constant("changes"), after: fc.nat({ max: 40 }), times }) },
   { weight: 1, arbitrary: fc.record({ kind: faultKind, among: fc.constant("all"), after: fc.nat({ max: 200 }), times }) },
 );
@@ -282,7 +283,11 @@ export async function happen(pgo: Pgo, one: Incident): Promise<void> {
     case "pgo is killed":
       pgo.kill();
       break;
-    default:
+    case "suspend":
+    case "resume":
+    case "rollback":
+    case "retry":
+    case "sync":
       ask(pgo, one.kind, one.application);
   }
   await pgo.pass(minute);

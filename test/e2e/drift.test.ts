@@ -141,6 +141,12 @@ test("a suspended application is left alone, by drift repair and by Git, until i
   assert.match(one?.suspended?.until ?? "", /^\d{4}-/);
   assert.equal(one?.held?.why, "suspended: a change in Git waits");
 
+  const plan = await pgo.ctl("plan", "shop");
+  assert.equal(plan.code, 4, "what waits is shown");
+  assert.match(plan.stdout, /^shop: held\n {2}suspended until \S+\. To go on now: ctl resume shop\n/);
+  assert.match(plan.stdout, /^ {2}restart +web\.service +Image= changed in web\.container/m);
+  assert.match(plan.stdout, /^ {2}start +db\.service +it is not running/m);
+
   const resumed = await pgo.ctl("resume", "shop");
   assert.deepEqual({ code: resumed.code, told: resumed.stdout }, { code: 0, told: "fleet/shop resumed\n" });
   await pgo.outcome("shop", commit, "deployed");

@@ -187,7 +187,7 @@ test("a rollback goes to an earlier good version, and stays there until a commit
 
   const back = await pgo.ctl("rollback", "shop");
   assert.equal(back.code, 0);
-  assert.match(back.stdout, /^fleet\/shop deployed: healthy by .* after/);
+  assert.match(back.stdout, /^fleet\/shop is back on \w{7}, healthy by .* after .*; it stays there until a commit changes it\n$/);
   assert.equal(await pgo.page(8081), "good");
   const other = await pgo.repository.commit({ "blog/blog.container": web("v2", 8083) });
   await pgo.outcome("blog", other, "deployed");

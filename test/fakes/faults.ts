@@ -15,14 +15,18 @@ export type FaultKind =
 
 export interface Fault {
   readonly kind: FaultKind;
-  /** Which calls count: those that change something on the host or in pgo's state, or all. */
-  readonly among: "changes" | "all";
+  /** Which calls count: those that change the host, those that change it or pgo's state, or all. */
+  readonly among: keyof typeof calls;
   /** How many of those go well from now on, and how many in a row then don't. */
   readonly after: number;
   readonly times: number;
 }
 
-const changes = /^(?:write|remove|reload|job|reset|pull|save|begin|end|finish|add|forget|set|quarantine$|release|count|atomically|trim)/;
+const calls = {
+  host: /^(?:write|remove|removeNetwork|reload|job|resetFailed|pull)$/,
+  changes: /^(?:write|remove|reload$|job|reset|pull|save|begin|end|finish|add|forget|set|quarantine$|release|count|atomically|trim)/,
+  all: /^/,
+};
 
 export class Killed extends Error {}
 
@@ -106,8 +110,8 @@ export class Life {
 
 /** Which calls go wrong: counted over all ports and lives. */
 export class FaultSchedule {
-  readonly #calls = { changes: 0, all: 0 };
-  readonly #due = { changes: new Map<number, FaultKind>(), all: new Map<number, FaultKind>() };
+  readonly #calls = { host: 0, changes: 0, all: 0 };
+  readonly #due = { host: new Map<number, FaultKind>(), changes: new Map<number, FaultKind>(), all: new Map<number, FaultKind>() };
   /** What has happened so far: `job: throws`. */
   readonly happened: string[] = [];
 
@@ -116,12 +120,12 @@ export class FaultSchedule {
   }
 
   clear(): void {
-    this.#due.changes.clear();
-    this.#due.all.clear();
+    for (const due of Object.values(this.#due)) due.clear();
   }
 
   next(name: string): FaultKind | undefined {
-    const kind = this.#count("all") ?? (changes.test(name) ? this.#count("changes") : undefined);
+    const counted = (["host", "changes", "all"] as const).filter((among) => calls[among].test(name)).map((among) => this.#count(among));
+    const kind = counted.find((one) => one !== undefined);
     if (kind !== undefined) this.happened.push(`${name}: ${kind}`);
     return kind;
   }
