@@ -288,10 +288,9 @@ async function seen(
   signal: AbortSignal,
 ): Promise<void> {
   const { store, journal, clock } = context;
-  if (bundle === undefined) {
-    store.saveInventory(record.id, new Map());
-    return;
-  }
+  // A rollout that got stuck leaves the inventory wide; now that the host shows just this, it is this.
+  store.saveInventory(record.id, new Map(bundle?.files.map((file) => [file.path, file.digest])));
+  if (bundle === undefined) return;
   const verdicts = await lookOnce({ bundle, survey }, context, signal);
   const health = worst(verdicts.map((one) => one.health));
   const bad = verdicts.find((one) => one.health === "unhealthy");

@@ -7,7 +7,7 @@ import fc from "fast-check";
 
 import type { Bundle } from "../../src/core/bundle.ts";
 import { relativePath, serviceName, digestOf } from "../../src/core/names.ts";
-import { explain } from "../../src/core/plan.ts";
+import { explain, found, plan } from "../../src/core/plan.ts";
 import { Crash, World, bundleOf } from "./model.ts";
 
 const web = "[Container]\nImage=localhost/web:1\n";
@@ -19,6 +19,25 @@ function deployed(texts: Readonly<Record<string, string>>): { readonly world: Wo
   world.log.length = 0;
   return { world, bundle };
 }
+
+suite("a repair tells what it found", () => {
+  const step = (kind: string, target: string, because: string) => ({ kind, target, because });
+
+  test("by what it wrote and started, not by reading units again", () => {
+    const steps = [
+      step("write", "web.container", "differs on the host"),
+      step("reload", "systemd", "web.container changed"),
+      step("start", "db.service", "it has failed"),
+    ];
+    assert.equal(found(steps), "web.container (differs on the host), db.service (it has failed)");
+    assert.equal(found([step("reload", "systemd", "systemd does not know web.service")]), "systemd (systemd does not know web.service)");
+  });
+
+  test("each once, three at most", () => {
+    const steps = ["a", "b", "a", "c", "d", "e"].map((name) => step("write", name, "not on the host"));
+    assert.equal(found(steps), "a (not on the host), b (not on the host), c (not on the host) and 2 more");
+  });
+});
 
 suite("a plan names each step and its reason", () => {
   test("a first deployment writes, reloads once and starts in dependency order", () => {
@@ -40,6 +59,18 @@ suite("a plan names each step and its reason", () => {
       "  daemon-reload: web.container changed",
       "  restart web.service: Image= changed in web.container",
     ]);
+  });
+
+  test("a unit that the host has from elsewhere is a conflict, and nothing is done", () => {
+    const { world, bundle } = deployed({ "web.container": web });
+    const observed = world.observe(bundle);
+    const service = serviceName("web.service");
+    const known = observed.services.get(service);
+    assert.ok(known !== undefined);
+    const goal = { application: bundle.application, bundle };
+    const made = plan(goal, { ...observed, files: new Map(), services: new Map([[service, { ...known, ours: false }]]) });
+    assert.deepEqual(made.steps, []);
+    assert.match(made.conflicts[0]?.message ?? "", /^web\.service comes of a file that pgo did not place, see systemctl cat web\.service:/);
   });
 
   test("a changed drop-in restarts its service once and says why", () => {

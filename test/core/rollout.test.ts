@@ -59,6 +59,13 @@ suite("a rollout that was interrupted", () => {
     assert.deepEqual(interrupted(applying(attempt), 5), ["applying", "applying", "applying", "reverting", "reverting"]);
   });
 
+  test("waits for a host that does not answer as long as it takes: only starts of pgo count", () => {
+    let rollout: Rollout = applying(attempt);
+    for (let pass = 0; pass < 20; pass++) rollout = resumed(rollout, 0);
+    assert.equal(rollout.phase, "applying");
+    assert.equal(rollout.recoveries, 0);
+  });
+
   test("is applied again from where it was being verified: the host may have changed meanwhile", () => {
     assert.equal(resumed(applied(applying(attempt), noon)).phase, "applying");
   });
