@@ -199,15 +199,15 @@ test("an application that is deleted in Git is gone from the host, but for its v
     const kept = await pgo.services("blog.service");
     const one = await pgo.repository.commit({ "blog/feed.container": null, "blog/feed.network": null });
     await pgo.outcome("blog", one, "deployed");
-    assert.deepEqual((await pgo.history("blog"))[0]?.reasons, [
-      "stop feed.service: feed.container is gone",
-      "stop feed-network.service: feed.network is gone",
+    assert.deepEqual((await pgo.history("blog"))[0]?.reasons.toSorted(), [
+      "reload systemd: 2 unit files changed",
       "remove feed.container: not in the bundle",
       "remove feed.network: not in the bundle",
-      "reload systemd: 2 unit files changed",
-      "reset-failed feed.service: feed.container is gone",
-      "reset-failed feed-network.service: feed.network is gone",
       "remove-network systemd-feed: feed.network is gone",
+      "reset-failed feed-network.service: feed.network is gone",
+      "reset-failed feed.service: feed.container is gone",
+      "stop feed-network.service: feed.network is gone",
+      "stop feed.service: feed.container is gone",
     ]);
     assert.deepEqual(await pgo.services("blog.service"), kept);
     assert.equal((await pgo.services("feed.service"))["feed.service"]?.load, "not-found");
