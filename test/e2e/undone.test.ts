@@ -14,6 +14,9 @@ interval = "500ms"
 min_healthy_time = "2s"
 `;
 
+/** The broken version uses up what the good one needs: the interval is longer than the whole test. */
+const startLimit = ["[Unit]", "StartLimitBurst=3", "StartLimitIntervalSec=1h"];
+
 /** `shop` is what the tests break, `blog` what the unrelated commits change. */
 const blog = (title: string) => ({ "blog/blog.container": web("good", 8082, `Environment=TITLE=${title}`) });
 
@@ -84,7 +87,8 @@ for (const user of ["root", "edge"] as const) {
     {
       what: "crashes until systemd refuses to start it any more",
       settings: "[health.shop]\nfailure_threshold = 50\ndeadline = '60s'\n",
-      bad: `${web("crash", 8081, 'Exec=sh -c "sleep 0.2; exit 1"')}[Service]\nRestart=always\nRestartSec=10ms\n`,
+      more: startLimit,
+      bad: `${web("crash", 8081, 'Exec=sh -c "sleep 0.2; exit 1"', ...startLimit)}[Service]\nRestart=always\nRestartSec=10ms\n`,
       reason: /^shop\.service has failed: exit-code, exit 1; back on the last good version: see ctl show \d+$/,
     },
     {
