@@ -82,7 +82,8 @@ for (const user of ["root", "edge"] as const) {
     {
       what: "crashes again and again",
       bad: `${web("crash", 8081)}[Service]\nRestart=always\nRestartSec=100ms\n`,
-      reason: /^shop\.service (crashed 3 times: exit-code, exit 1|has failed: .*); back on the last good version: see ctl show \d+$/,
+      // How it ended is gone with the next start, 100 ms later: a look may come too late for it, and on a slow machine all three do.
+      reason: /^shop\.service (crashed 3 times(: exit-code, exit 1)?|has failed: .*); back on the last good version: see ctl show \d+$/,
     },
     {
       what: "crashes until systemd refuses to start it any more",
