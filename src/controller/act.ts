@@ -292,9 +292,11 @@ async function seen(
   store.saveInventory(record.id, new Map(bundle?.files.map((file) => [file.path, file.digest])));
   if (bundle === undefined) return;
   const verdicts = await lookOnce({ bundle, survey }, context, signal);
-  const health = worst(verdicts.map((one) => one.health));
+  const seenNow = worst(verdicts.map((one) => one.health));
+  // A service on its way up is not healthy again yet.
+  const health = seenNow === "starting" ? record.health : seenNow;
   const bad = verdicts.find((one) => one.health === "unhealthy");
-  if (health !== record.health && (health === "unhealthy" || record.health === "unhealthy"))
+  if (health !== record.health && (health === "unhealthy" || (health === "healthy" && record.health === "unhealthy")))
     journal.tell({
       type: "warning",
       subject: record.id,
@@ -305,7 +307,7 @@ async function seen(
     store.saveHealth(record.id, verdicts, clock.now());
     if (now !== undefined) store.saveApplication({ ...now, health });
   });
-  if (now !== undefined && isBroken(now)) note(record.id, "in-sync", { message: undefined }, context);
+  if (now !== undefined && isBroken(now) && seenNow === "healthy") note(record.id, "in-sync", { message: undefined }, context);
   for (const one of verdicts) journal.tell({ type: "health", application: record.id, service: one.service, health: one.health });
 }
 

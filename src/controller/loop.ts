@@ -129,6 +129,8 @@ export class Loop {
   async #pass(schedule: Schedule, occasion: Occasion, signal: AbortSignal): Promise<void> {
     const { clock, config, store } = this.#context;
     const { source } = schedule;
+    // First of all, so that no surprise on the way (the state can't be written) lets the next poll come at once.
+    schedule.next = clock.monotonic() + jittered(source.interval, clock.chance());
     const away = await this.#guarded(schedule, occasion, signal);
     this.#firstPasses.delete(source.name);
     const failures = store.source(source.name)?.failures ?? 0;

@@ -37,6 +37,7 @@ export async function observe(goal: Goal & { readonly survey?: Survey }, context
       record: records.get(service),
       onDisk: unitOnDisk(service, bundles, files),
       directory: directoryOf(application, context),
+      reloadPending: store.reloadPending(),
     },
   ]);
   return {

@@ -60,7 +60,11 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
   if (hindered !== undefined) return { kind: "held", why: hindered };
   const observation = await observe(goal, context, signal);
   const made = plan(goal, observation.observed);
-  if (made.conflicts.length > 0) return { kind: "conflicts", problems: made.conflicts };
+  if (made.conflicts.length > 0) {
+    for (const [service, record] of observation.remembered)
+      if (observation.observed.services.get(service)?.ours === false) store.saveStarted(order.application, service, record);
+    return { kind: "conflicts", problems: made.conflicts };
+  }
   if (made.steps.length === 0 && target === fallback) return { kind: "in-sync" };
   const pulled = await pullImages(made, context, signal);
   if (!pulled.ok) return { kind: "held", why: pulled.trouble };
@@ -210,12 +214,14 @@ async function replan(goal: Goal, context: Context, signal: AbortSignal): Promis
 }
 
 /** Before the first step: the inventory widened, what services run remembered, and that systemd will have to read again. */
-function saveIntention(made: Plan, goal: Goal, { remembered }: Observation, { store }: Context): void {
+function saveIntention(made: Plan, goal: Goal, { observed, remembered }: Observation, { store }: Context): void {
   if (made.steps.length === 0) return;
   const widened = new Map(store.inventory(goal.application));
   for (const file of goal.bundle?.files ?? []) widened.set(file.path, file.digest);
   store.saveInventory(goal.application, widened);
-  for (const [service, record] of remembered) store.saveStarted(goal.application, service, record);
+  // What has passed to another application is that one's to remember.
+  for (const [service, record] of remembered)
+    if (observed.services.get(service)?.ours === true) store.saveStarted(goal.application, service, record);
   if (made.steps.some((step) => step.kind === "reload")) store.setReloadPending(true);
 }
 

@@ -29,17 +29,23 @@ export interface Readings {
   readonly onDisk: Unit | undefined;
   /** Where this application's files lie on the host. */
   readonly directory: string;
+  /** A unit file was changed and systemd has not read it since: what it starts meanwhile is the text before. */
+  readonly reloadPending: boolean;
 }
 
-export function observedService({ service, record, onDisk, directory }: Readings): ObservedService {
-  const loaded = service.load !== "not-found";
+export function observedService(readings: Readings): ObservedService {
+  const { service, record, directory } = readings;
   return {
-    loaded,
-    ours: service.source === "" ? service.fragment === "" || !loaded : service.source.startsWith(`${directory}/`),
+    loaded: service.load !== "not-found",
+    ours: isOurs(service, directory),
     activity: activityOf(service.active),
     succeeded: service.result === "success" && record !== undefined,
-    startedFrom: startedFrom(service, record, onDisk),
+    startedFrom: startedFrom(readings),
   };
+}
+
+function isOurs({ load, source, fragment }: ServiceReading, directory: string): boolean {
+  return source === "" ? fragment === "" || load === "not-found" : source.startsWith(`${directory}/`);
 }
 
 /**
@@ -47,19 +53,22 @@ export function observedService({ service, record, onDisk, directory }: Readings
  * what lay on disk: that is known only when the disk holds what was saved, and else nobody can say (a crash of pgo between
  * writing and restarting, or an edit by hand).
  */
-function startedFrom(service: ServiceReading, record: StartRecord | undefined, onDisk: Unit | undefined): StartedFrom | undefined {
-  if (record === undefined) return activityOf(service.active) === "stopped" ? undefined : onDisk;
+function startedFrom({ service, record, onDisk, reloadPending }: Readings): StartedFrom | undefined {
+  const taken = reloadPending ? undefined : onDisk;
+  if (record === undefined) return activityOf(service.active) === "stopped" ? undefined : taken;
   if (record.digest === unknownStart.digest) return undefined;
   if (record.invocation === service.invocation || service.invocation === "") return record;
-  return onDisk?.digest === record.digest ? record : undefined;
+  return taken?.digest === record.digest ? record : undefined;
 }
 
 /**
  * What to save of a service with the intention, before the first file changes: what is known by what lies on disk is known no more once
- * the disk changes, and after a crash the next observation would be fooled.
+ * the disk changes, and after a crash the next observation would be fooled. What runs under a name that somebody else has taken is theirs,
+ * also when the name is given back.
  */
 export function remembered(readings: Readings): StartRecord {
-  const known = startedFrom(readings.service, readings.record, readings.onDisk);
+  if (!isOurs(readings.service, readings.directory)) return unknownStart;
+  const known = startedFrom(readings);
   return known === undefined ? unknownStart : { digest: known.digest, inputs: known.inputs, invocation: readings.service.invocation };
 }
 

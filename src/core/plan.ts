@@ -90,7 +90,7 @@ export function plan(goal: Goal, observed: Observed): Plan {
       ...stops(containers, observed),
       ...removals,
       ...writes,
-      ...reload([...removals, ...writes], units, observed),
+      ...reload([...removals, ...writes], { units, gone }, observed),
       ...cleanUp(containers, observed),
       ...startOrder(units).flatMap((unit) => startSteps(unit, units, observed)),
       ...stops(objects, observed),
@@ -132,7 +132,11 @@ function stops(gone: readonly Unit[], observed: Observed): readonly Step[] {
   });
 }
 
-function reload(changes: readonly Step[], units: readonly Unit[], observed: Observed): readonly Step[] {
+function reload(
+  changes: readonly Step[],
+  { units, gone }: { readonly units: readonly Unit[]; readonly gone: readonly Unit[] },
+  observed: Observed,
+): readonly Step[] {
   const changed = changes
     .map((step) => (step.kind === "write" ? step.file.path : step.kind === "remove" ? step.path : ""))
     .filter(isUnitText);
@@ -141,7 +145,12 @@ function reload(changes: readonly Step[], units: readonly Unit[], observed: Obse
     return [{ kind: "reload", because: changed.length === 1 ? `${first} changed` : `${changed.length} unit files changed` }];
   if (observed.reloadPending) return [{ kind: "reload", because: "systemd has not read the last change yet" }];
   const unknown = units.find((unit) => observed.services.get(unit.service)?.loaded !== true);
-  return unknown === undefined ? [] : [{ kind: "reload", because: `systemd does not know ${unknown.service}` }];
+  if (unknown !== undefined) return [{ kind: "reload", because: `systemd does not know ${unknown.service}` }];
+  const left = gone.find(({ file, service }) => {
+    const state = observed.services.get(service);
+    return state?.loaded === true && state.ours && !observed.files.has(file);
+  });
+  return left === undefined ? [] : [{ kind: "reload", because: `systemd still knows ${left.service}` }];
 }
 
 /** A unit that failed, now or when stopped (137 after a SIGTERM that it ignored), stays listed as failed for ever. */

@@ -50,7 +50,7 @@ const seed = Number(process.env["PGO_SEED"] ?? 1);
 test("from any story of commits, faults, incidents and commands, once faults end the host shows the last good and then what Git wants", async () => {
   await fc.assert(
     fc.asyncProperty(story, soundTree, async (incidents, final) => {
-      await using pgo = new Pgo({ allowEmpty: true });
+      await using pgo = new Pgo({ allowEmpty: true, config: { state: { keep_good: 1 } } });
       const othersAreLeftAlone = furnish(pgo);
       pgo.start();
       for (const one of incidents) await happen(pgo, one);

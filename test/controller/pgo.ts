@@ -36,10 +36,11 @@ export class Pgo implements AsyncDisposable {
   readonly faults = new FaultSchedule();
   /** Everything that the journal was told. */
   readonly told: Event[] = [];
-  /** Calls of Git's port, by name, since the last `forget`. */
+  /** Calls of Git, the host, Podman and probes, by name, since the last `forget`. */
   readonly asked: string[] = [];
   /** Why pgo ended by itself. */
   readonly endings: string[] = [];
+  #started = false;
   #life = new Life(this.faults);
   #loop!: Loop;
   #commands!: Commands;
@@ -67,25 +68,21 @@ export class Pgo implements AsyncDisposable {
 
   /** A new process over the same host and state. */
   start(): void {
+    this.#started = true;
     this.#life = new Life(this.faults);
     const life = this.#life;
     const { git, host, podman, prober } = this.world.ports;
-    const seen = new Proxy(git, {
-      get: (target, name: keyof typeof git) => {
-        this.asked.push(name);
-        return Reflect.get(target, name) as unknown;
-      },
-    });
     const { clock } = this;
     const store = life.wrapSynchronous(this.store);
-    const reached = { host: life.wrap(host), podman: life.wrap(podman) };
+    const port = <Port extends object>(target: Port): Port => life.wrap(this.#noted(target));
+    const reached = { host: port(host), podman: port(podman) };
     const journal: Journal = {
       tell: (event) => {
         if (!life.over) this.told.push({ ...event, at: clock.now() });
       },
     };
     this.#context = {
-      ...{ ...reached, config: this.#config, git: life.wrap(seen), prober: life.wrap(prober), store, clock, journal },
+      ...{ ...reached, config: this.#config, git: port(git), prober: port(prober), store, clock, journal },
       bundles: new Bundles(store),
       reach: new Reach({ ...reached, journal, clock }),
       logs: "journalctl -u",
@@ -99,8 +96,17 @@ export class Pgo implements AsyncDisposable {
     });
   }
 
+  #noted<Port extends object>(port: Port): Port {
+    return new Proxy(port, {
+      get: (target, name) => {
+        this.asked.push(String(name));
+        return Reflect.get(target, name) as unknown;
+      },
+    });
+  }
+
   get running(): boolean {
-    return !this.#life.over;
+    return this.#started && !this.#life.over;
   }
 
   kill(): void {

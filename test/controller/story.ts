@@ -39,6 +39,7 @@ export type Incident =
   | { readonly kind: "wait"; readonly minutes: number }
   | { readonly kind: "fault"; readonly fault: Fault }
   | { readonly kind: "edit" | "delete" | "stop" | "kill"; readonly pick: number }
+  | { readonly kind: "host is away" | "host is back" }
   | { readonly kind: "reboot" | "git fails" | "git works" | "registry fails" | "registry works" | "pgo is killed" }
   | { readonly kind: "suspend" | "resume" | "rollback" | "retry" | "sync"; readonly application: "base" | "shop" | "blog" };
 
@@ -212,7 +213,16 @@ const incident: fc.Arbitrary<Incident> = fc.oneof(
   {
     weight: 1,
     arbitrary: fc.record({
-      kind: fc.constantFrom("reboot", "git fails", "git works", "registry fails", "registry works", "pgo is killed"),
+      kind: fc.constantFrom(
+        "reboot",
+        "git fails",
+        "git works",
+        "registry fails",
+        "registry works",
+        "host is away",
+        "host is back",
+        "pgo is killed",
+      ),
     }),
   },
   {
@@ -280,6 +290,10 @@ export async function happen(pgo: Pgo, one: Incident): Promise<void> {
     case "registry works":
       world.registryUp = one.kind === "registry works";
       break;
+    case "host is away":
+    case "host is back":
+      world.away = one.kind === "host is away" ? "connection refused" : undefined;
+      break;
     case "pgo is killed":
       pgo.kill();
       break;
@@ -314,6 +328,7 @@ export async function calm(pgo: Pgo): Promise<void> {
   pgo.faults.clear();
   pgo.world.gitTrouble = undefined;
   pgo.world.registryUp = true;
+  pgo.world.away = undefined;
   if (!pgo.running) pgo.start();
   for (const { id: application } of pgo.store.applications()) pgo.commands.resume(application);
   await pgo.pass(12 * minute);

@@ -79,7 +79,7 @@ export class World {
             fragment: loaded === undefined ? "" : `/run/${unit.service}`,
           };
           const onDisk = unitOnDisk(unit.service, bundles, this.disk);
-          return [unit.service, { service, record: this.records.get(unit.service), onDisk, directory }];
+          return [unit.service, { service, record: this.records.get(unit.service), onDisk, directory, reloadPending: this.reloadPending }];
         }),
     );
   }
@@ -117,6 +117,16 @@ export class World {
     this.log.length = 0;
   }
 
+  /** A daemon-reload by somebody else. */
+  reload(): void {
+    this.load();
+  }
+
+  /** Services that could be started now. */
+  startable(): readonly ServiceName[] {
+    return [...this.loaded.keys()].sort();
+  }
+
   /** What the service would run if all were as the bundle says. */
   static expected(bundle: Bundle, unit: Unit): string {
     const files = new Map(bundle.files.map((file) => [file.path, file]));
@@ -136,6 +146,7 @@ export class World {
     this.loaded = new Map();
     for (const unit of this.known.flatMap((bundle) => bundle.units))
       if (this.disk.has(unit.file)) this.loaded.set(unit.service, { text: textOf(unit, this.disk), unit });
+    for (const [service, { active }] of this.running) if (active === "inactive" && !this.loaded.has(service)) this.running.delete(service);
   }
 
   private act(step: Step): void {
@@ -160,6 +171,9 @@ export class World {
         this.networks.delete(step.network);
         return;
       case "start":
+        // Of one that runs it does nothing.
+        if (this.running.get(step.service)?.active !== "active") this.start(step.service);
+        return;
       case "restart":
         this.start(step.service);
     }

@@ -35,6 +35,7 @@ const readings = (service: Partial<ServiceReading>, record: StartRecord | undefi
   record,
   onDisk,
   directory: "/q/fleet/shop",
+  reloadPending: false,
 });
 
 suite("what a service runs", () => {
@@ -52,6 +53,13 @@ suite("what a service runs", () => {
   test("is not known after another start when the disk holds something else", () => {
     assert.equal(known({ invocation: "8" }, recordOf(oldUnit, "7"), nowUnit), undefined);
     assert.equal(known({ invocation: "8" }, recordOf(oldUnit, "7"), undefined), undefined);
+  });
+
+  test("is not known after another start while systemd has not read what lies on disk: it may have started the text before", () => {
+    const pending = { ...readings({ invocation: "8" }, recordOf(oldUnit, "7"), oldUnit), reloadPending: true };
+    assert.equal(observedService(pending).startedFrom, undefined);
+    assert.equal(observedService({ ...pending, record: undefined }).startedFrom, undefined);
+    assert.equal(observedService({ ...pending, record: recordOf(oldUnit, "8") }).startedFrom?.digest, oldUnit.digest);
   });
 
   test("is what it ran last, when systemd has forgotten it", () => {
@@ -78,6 +86,12 @@ suite("what is remembered before the first file changes", () => {
     assert.equal(again(readings({ invocation: "8" }, recordOf(oldUnit, "7"), undefined), { invocation: "8" }, nowUnit), undefined);
     assert.equal(again(readings({ invocation: "8" }, recordOf(oldUnit, "7"), undefined), { invocation: "9" }, oldUnit), undefined);
   });
+});
+
+test("what runs under a name that somebody else has taken is not remembered as one's own", () => {
+  const theirs = readings({ source: "/etc/containers/systemd/web.container" }, recordOf(oldUnit, "7"), oldUnit);
+  const back = readings({}, remembered(theirs), oldUnit);
+  assert.equal(observedService(back).startedFrom, undefined);
 });
 
 suite("a service is the application's own", () => {

@@ -143,6 +143,34 @@ suite("a plan names each step and its reason", () => {
     assert.deepEqual(explain(world.pass(bundle)).at(-1), "  restart web.service: nobody can say what it was started from");
   });
 
+  test("a unit that systemd has forgotten is read again, and one that runs meanwhile is left alone", () => {
+    const { world, bundle } = deployed({ "web.container": web });
+    const [file] = bundle.files;
+    assert.ok(file);
+    world.disk.delete(file.path);
+    world.reload();
+    world.disk.set(file.path, file);
+    assert.deepEqual(explain(world.pass(bundle)), ["  daemon-reload: systemd does not know web.service"]);
+  });
+
+  test("one that runs though systemd has forgotten it is restarted for a new version: to start it would change nothing", () => {
+    const { world } = deployed({ "web.container": web });
+    world.disk.delete(relativePath("web.container"));
+    world.reload();
+    const goal = bundleOf({ "web.container": web.replace(":1", ":2") });
+    assert.deepEqual(explain(world.pass(goal)).at(-1), "  restart web.service: Image= changed in web.container");
+  });
+
+  test("a unit of an application that is gone, deleted by hand before, is forgotten by systemd too", () => {
+    const { world } = deployed({ "web.container": web });
+    world.disk.delete(relativePath("web.container"));
+    assert.deepEqual(explain(world.pass(undefined)), [
+      "  stop web.service: web.container is gone",
+      "  daemon-reload: systemd still knows web.service",
+      "  reset-failed web.service: web.container is gone",
+    ]);
+  });
+
   test("a reboot, or a restart by systemd, restarts nothing", () => {
     const { world, bundle } = deployed({ "web.container": web, "app.network": "[Network]\n" });
     world.reboot();
@@ -205,24 +233,47 @@ function isShown(world: World, goal: Bundle | undefined): void {
   assert.deepEqual([...world.networks].sort(), networks.sort());
 }
 
-test("from any goal to any other, through a crash at any step, the next pass converges, and one more does nothing", () => {
+/** What a person or systemd may do between two passes; `pick` chooses the file or service. */
+const incident = fc.record({ kind: fc.constantFrom("edit", "delete", "reload", "stop", "restart", "reboot"), pick: fc.nat({ max: 20 }) });
+
+function befall(world: World, { kind, pick }: { readonly kind: string; readonly pick: number }): void {
+  const files = [...world.disk.values()].filter((file) => !file.path.startsWith("foreign"));
+  const file = files[pick % Math.max(files.length, 1)];
+  const services = world.startable();
+  const service = services[pick % Math.max(services.length, 1)];
+  if (kind === "edit" && file !== undefined) {
+    const content = Buffer.from(`${Buffer.from(file.content).toString()}Label=by=hand\n`);
+    world.disk.set(file.path, { ...file, content, digest: digestOf("edited", content) });
+  }
+  if (kind === "delete" && file !== undefined) world.disk.delete(file.path);
+  if (kind === "reload") world.reload();
+  if (kind === "stop" && service !== undefined) world.running.set(service, { active: "inactive", invocation: "", runs: undefined });
+  if (kind === "restart" && service !== undefined) world.start(service);
+  if (kind === "reboot") world.reboot();
+}
+
+test("from any goal to any other, through a crash at any step and whatever befalls the host between, the next pass converges, and one more does nothing", () => {
   fc.assert(
     fc.property(
-      fc.array(fc.record({ goal: anyBundle, crashAt: fc.option(fc.nat({ max: 40 }), { nil: undefined }), reboot: fc.boolean() }), {
-        minLength: 1,
-        maxLength: 5,
-      }),
+      fc.array(
+        fc.record({
+          goal: anyBundle,
+          crashAt: fc.option(fc.nat({ max: 40 }), { nil: undefined }),
+          incidents: fc.array(incident, { maxLength: 2 }),
+        }),
+        { minLength: 1, maxLength: 5 },
+      ),
       (story) => {
         const world = new World();
         const foreign = { path: relativePath("foreign.txt"), mode: 0o644, content: Buffer.from("x"), digest: digestOf("x") };
         world.disk.set(foreign.path, foreign);
-        for (const { goal, crashAt, reboot } of story) {
+        for (const { goal, crashAt, incidents } of story) {
           try {
             world.pass(goal, crashAt);
           } catch (error) {
             if (!(error instanceof Crash)) throw error;
           }
-          if (reboot) world.reboot();
+          for (const one of incidents) befall(world, one);
         }
         const goal = story.at(-1)?.goal;
         world.pass(goal);
@@ -250,4 +301,58 @@ test("without a crash, no service is touched that is the same before and after",
     }),
     { numRuns: 1000 },
   );
+});
+
+test("going back to what was there before restores it exactly: files, what runs, networks", () => {
+  fc.assert(
+    fc.property(anyBundle, anyBundle, fc.option(fc.nat({ max: 40 }), { nil: undefined }), (before, after, crashAt) => {
+      const world = new World();
+      world.pass(before);
+      const files = new Map(world.disk);
+      const runs = new Map([...world.running].map(([service, { active, runs: what }]) => [service, { active, what }]));
+      try {
+        world.pass(after, crashAt);
+      } catch (error) {
+        if (!(error instanceof Crash)) throw error;
+      }
+      world.pass(before);
+      assert.deepEqual(world.disk, files);
+      assert.deepEqual(new Map([...world.running].map(([service, { active, runs: what }]) => [service, { active, what }])), runs);
+      isShown(world, before);
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+suite("a drop-in that a person put beside a unit", () => {
+  const mine = {
+    path: relativePath("web.container.d/99-mine.conf"),
+    mode: 0o644,
+    content: Buffer.from("[Container]\nLabel=mine=1\n"),
+    digest: digestOf("mine"),
+  };
+
+  test("is left there, and what was started before it is left alone", () => {
+    const { world, bundle } = deployed({ "web.container": web });
+    world.disk.set(mine.path, mine);
+    world.reload();
+    assert.deepEqual(world.pass(bundle), []);
+    assert.equal(world.disk.get(mine.path), mine);
+  });
+
+  test("and was taken into use makes the unit one that nobody knows, which is restarted once and then left alone", () => {
+    const { world, bundle } = deployed({ "web.container": web });
+    world.disk.set(mine.path, mine);
+    world.reload();
+    world.start(serviceName("web.service"));
+    assert.deepEqual(explain(world.pass(bundle)), ["  restart web.service: nobody can say what it was started from"]);
+    assert.deepEqual(world.pass(bundle), []);
+  });
+
+  test("is not taken away with the application", () => {
+    const { world } = deployed({ "web.container": web });
+    world.disk.set(mine.path, mine);
+    world.pass(undefined);
+    assert.deepEqual([...world.disk.keys()], [mine.path]);
+  });
 });

@@ -34,6 +34,16 @@ export class World {
   registryUp = true;
   /** Undefined while Git can be read. */
   gitTrouble: GitTrouble | undefined;
+  /** An application whose directory can't be read: EIO. */
+  unreadable: ApplicationId | undefined;
+  /** Why neither systemd nor Podman answers; undefined while they do. */
+  away: string | undefined;
+  /** Services whose port nobody answers at, though they run. */
+  readonly down = new Set<ServiceName>();
+  /** Jobs that fail, such as `stop web.service`. */
+  readonly refuses = new Set<string>();
+  /** Called after each change of the host by pgo. */
+  onChange: (() => void) | undefined;
   /** What pgo did that it must never do: to files, quadlets and services of somebody else. */
   readonly violations: string[] = [];
   /** What pgo changed, in order: `write fleet/shop/web.container`, `restart web.service`, … */
@@ -47,7 +57,26 @@ export class World {
   constructor(clock: Clock) {
     this.#clock = clock;
     this.machine = new Machine(clock);
-    this.ports = { git: this.#git(), host: this.#host(), podman: this.#podman(), prober: this.#prober() };
+    const reachable = <Port extends object>(port: Port) => this.#reachable(port);
+    this.ports = { git: this.#git(), host: reachable(this.#host()), podman: reachable(this.#podman()), prober: this.#prober() };
+  }
+
+  /** Files can be written while systemd and Podman are away. */
+  #reachable<Port extends object>(port: Port): Port {
+    return new Proxy(port, {
+      get: (target, name) => {
+        const method: unknown = Reflect.get(target, name);
+        if (typeof method !== "function") return method;
+        return async (...given: readonly unknown[]): Promise<unknown> => {
+          const isFile = ["placed", "write", "remove", "foreign"].includes(String(name));
+          if (this.away !== undefined && !isFile) throw new Error(this.away);
+          const changes = this.changes.length;
+          const answer: unknown = await Reflect.apply(method, target, given);
+          if (this.changes.length > changes) this.onChange?.();
+          return answer;
+        };
+      },
+    });
   }
 
   // ---- what a person does ----
@@ -111,6 +140,7 @@ export class World {
     const pathOf = (application: ApplicationId, path: string) => `${quadletDirectory}/${application}/${path}`;
     return {
       placed: (application) => {
+        if (application === this.unreadable) return Promise.reject(new Error(`read ${application}: input/output error`));
         const prefix = pathOf(application, "");
         const found = new Map<RelativePath, PlacedFile>();
         for (const [path, { mode, content }] of machine.files)
@@ -157,6 +187,7 @@ export class World {
       },
       job: async (verb, service, signal) => {
         this.#touch(verb, service);
+        if (this.refuses.has(`${verb} ${service}`)) return trouble(`${verb} ${service}: job failed`);
         if (verb === "stop") {
           machine.stop(service);
           return success(undefined);
@@ -213,7 +244,7 @@ export class World {
     return {
       probe: (probe) => {
         const service = (probe.kind === "http" ? new URL(probe.url).hostname : probe.host) as ServiceName;
-        const behaviour = this.machine.behaviour(service);
+        const behaviour = this.down.has(service) ? undefined : this.machine.behaviour(service);
         const at = this.#clock.now();
         return Promise.resolve(
           behaviour === "good" || behaviour === "stubborn"
