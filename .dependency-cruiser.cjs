@@ -9,6 +9,8 @@ const node = "^[a-z_/:]+$";
 const homes = {
   "dbus-next": "^src/adapters/host/bus\\.ts$",
   "simple-git": "^src/adapters/git/process\\.ts$",
+  "age-encryption": "^src/adapters/decrypt/decrypt\\.ts$",
+  yaml: "^src/adapters/decrypt/yaml\\.ts$",
   "better-sqlite3": "^src/adapters/store/database\\.ts$",
   "prom-client": "^src/adapters/journal/metrics\\.ts$",
   pino: "^src/adapters/journal/log\\.ts$",
@@ -20,7 +22,7 @@ const homes = {
 module.exports = {
   allowed: [
     { from: { path: "^src/core/" }, to: { path: "^src/core/" } },
-    { from: { path: "^src/core/" }, to: { path: only(["zod", "smol-toml", "dotenv", "diff", "semver", "croner", "ignore"]) } },
+    { from: { path: "^src/core/" }, to: { path: only(["zod", "smol-toml", "dotenv", "diff", "semver", "croner", "ignore", "liquidjs"]) } },
     // For hashes, and nothing else.
     { from: { path: "^src/core/" }, to: { path: "^(?:node:)?crypto$", dependencyTypes: ["core"] } },
     { from: { path: "^src/ports\\.ts$" }, to: { path: "^src/core/" } },

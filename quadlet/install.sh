@@ -70,12 +70,12 @@ add() {
 
 places() {
   if [ "$(id -u)" = 0 ]; then
-    mode=rootful settings=/etc/pgo quadlets=/etc/containers/systemd state=/var/lib/pgo
+    mode=rootful settings=/etc/pgo quadlets=/etc/containers/systemd units=/etc/systemd/system state=/var/lib/pgo
     systemctl='systemctl' podman_socket=/run/podman bus=/run/dbus
   else
     : "${XDG_RUNTIME_DIR:=/run/user/$(id -u)}"
     export XDG_RUNTIME_DIR
-    mode=rootless settings=$HOME/.config/pgo quadlets=$HOME/.config/containers/systemd state=$HOME/.local/share/pgo
+    mode=rootless settings=$HOME/.config/pgo quadlets=$HOME/.config/containers/systemd units=$HOME/.config/systemd/user state=$HOME/.local/share/pgo
     systemctl='systemctl --user' podman_socket=$XDG_RUNTIME_DIR/podman bus=$XDG_RUNTIME_DIR/bus
   fi
 }
@@ -127,13 +127,13 @@ find_image() {
   podman build --quiet --tag "$image" "$here" >/dev/null
 }
 
-# The usual one of the state, which pgo's quadlet mounts in any case, and what else an existing pgo.toml names, one a line: all that is
-# not below the settings or the quadlets.
+# The usual ones of the state and of systemd's units, which pgo's quadlet mounts in any case, and what else an existing pgo.toml names,
+# one a line: all that is not below the settings or the quadlets.
 find_directories() {
-  directories=$state
+  directories=$(printf '%s\n' "$state" "$units")
   [ -e "$settings/pgo.toml" ] || return 0
   named=$(run_image --network none --volume "$settings:$settings:ro" "$image" config directories)
-  directories=$(printf '%s\n' "$state" "$named" | while IFS= read -r directory; do
+  directories=$(printf '%s\n' "$state" "$units" "$named" | while IFS= read -r directory; do
     case $directory in
       "$settings" | "$settings"/* | "$quadlets" | "$quadlets"/*) ;;
       *) printf '%s\n' "$directory" ;;

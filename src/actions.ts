@@ -2,7 +2,7 @@
 
 import type { Actions } from "./cli/program.ts";
 import type { Terminal } from "./cli/ctl.ts";
-import { socketIn, type Places } from "./places.ts";
+import { ownSecretsIn, socketIn, type Places } from "./places.ts";
 
 export function actions(places: Places, environment: NodeJS.ProcessEnv, terminal: Terminal): Actions {
   const site = { places, environment, terminal, shipped: new URL("../", import.meta.url) };
@@ -28,6 +28,11 @@ export function actions(places: Places, environment: NodeJS.ProcessEnv, terminal
     async uninstall(options, signal) {
       const { uninstall } = await import("./bootstrap.ts");
       return uninstall(options, site, signal);
+    },
+
+    async validate(options, signal) {
+      const { validate } = await import("./validate.ts");
+      return validate(options, { environment, terminal }, signal);
     },
 
     async configCheck() {
@@ -84,6 +89,19 @@ export function actions(places: Places, environment: NodeJS.ProcessEnv, terminal
         terminal,
         signal,
       );
+    },
+
+    async secret(command, signal) {
+      const [{ secret }, { readValue }, { openOwnSecrets }] = await Promise.all([
+        import("./cli/secret.ts"),
+        import("./cli/prompt.ts"),
+        import("./adapters/sealed/own-secrets.ts"),
+      ]);
+      const config = await quietly(environment);
+      const directory = ownSecretsIn(config?.state.directory ?? places.directories.state);
+      const store = openOwnSecrets(directory, [config?.secrets.directory ?? places.directories.secrets]);
+      const ask = (question: string) => readValue(process.stdin, { question, err: terminal.err }, signal);
+      return secret(command, { store, directory, ask, environment }, terminal);
     },
   };
 }

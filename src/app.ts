@@ -21,7 +21,7 @@ import type { Config } from "./core/config.ts";
 import type { Event } from "./core/event.ts";
 import { openControl } from "./http/control.ts";
 import { openMetricsServer } from "./http/server.ts";
-import { socketIn, type Places } from "./places.ts";
+import { ownSecretsIn, socketIn, type Places } from "./places.ts";
 import { versionOf } from "./version.ts";
 
 /** What is opened once and closed at the end. */
@@ -57,7 +57,7 @@ export async function openContext(config: Config, places: Places, environment: N
     reach: new Reach({ host, podman, journal, clock }),
     git: openGit({
       directory: `${config.state.directory}/git`,
-      secrets: (reference) => readSecret(reference, { ...config.secrets, environment, warn }),
+      secrets: (reference) => readSecret(reference, { ...config.secrets, own: ownSecretsIn(config.state.directory), environment, warn }),
       environment,
     }),
     podman,
@@ -112,6 +112,7 @@ export function hostOptions(config: Config, places: Places, environment: NodeJS.
   return {
     mode: places.mode,
     quadletDirectory: config.quadlet.directory,
+    unitDirectory: config.quadlet.unitDirectory,
     stateDirectory: config.state.directory,
     busAddress: rootful ? "unix:path=/run/dbus/system_bus_socket" : `unix:path=${runtime}/bus`,
     searchPath: rootful

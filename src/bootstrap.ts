@@ -20,7 +20,7 @@ import { problemLine } from "./cli/render.ts";
 import type { StatusReport } from "./core/report.ts";
 import { selfQuadlet } from "./core/self-quadlet.ts";
 import { inOrder } from "./core/order.ts";
-import { socketIn, type Places } from "./places.ts";
+import { ownSecretsIn, socketIn, type Places } from "./places.ts";
 
 const service = serviceName("pgo.service");
 /** How long the first pass may take before bootstrap stops watching; pgo goes on by itself. */
@@ -98,8 +98,11 @@ export async function uninstall({ keepRunning }: { readonly keepRunning: boolean
     return 0;
   }
   // The directory itself is a mount point of this container.
-  for (const name of await readdir(config.value.state.directory))
-    await rm(join(config.value.state.directory, name), { recursive: true, force: true });
+  for (const name of await readdir(config.value.state.directory)) {
+    const path = join(config.value.state.directory, name);
+    // Values that were given by hand are nowhere else.
+    if (path !== ownSecretsIn(config.value.state.directory)) await rm(path, { recursive: true, force: true });
+  }
   for (const part of ["", "-wal", "-shm"]) await rm(`${config.value.state.database}${part}`, { force: true });
   await rm(places.config, { force: true });
   terminal.out("pgo and its applications are gone; volumes are kept\n");

@@ -28,7 +28,14 @@ export async function loadConfig(environment: NodeJS.ProcessEnv): Promise<Result
 
 /** Every directory that pgo must see, by its path on the host; some may lie in others. */
 export function directoriesOf(config: Config, { config: file }: Places): readonly string[] {
-  return [config.quadlet.directory, config.state.directory, dirname(config.state.database), config.secrets.directory, dirname(file)];
+  return [
+    config.quadlet.directory,
+    config.quadlet.unitDirectory,
+    config.state.directory,
+    dirname(config.state.database),
+    config.secrets.directory,
+    dirname(file),
+  ];
 }
 
 /** Files that pgo.toml names and without which no source could be read. */

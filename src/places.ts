@@ -30,9 +30,15 @@ export function placesOf(environment: NodeJS.ProcessEnv, uid: number = process.g
     config: config ?? join(settings, "pgo.toml"),
     directories:
       mode === "rootful"
-        ? { quadlet: "/etc/containers/systemd/pgo", secrets: join(settings, "secrets"), state: "/var/lib/pgo" }
+        ? {
+            quadlet: "/etc/containers/systemd/pgo",
+            units: "/etc/systemd/system",
+            secrets: join(settings, "secrets"),
+            state: "/var/lib/pgo",
+          }
         : {
             quadlet: join(home, ".config/containers/systemd/pgo"),
+            units: join(home, ".config/systemd/user"),
             secrets: join(settings, "secrets"),
             state: join(home, ".local/share/pgo"),
           },
@@ -41,3 +47,6 @@ export function placesOf(environment: NodeJS.ProcessEnv, uid: number = process.g
 
 /** The control socket below a state directory: where the daemon listens and `ctl` asks. */
 export const socketIn = (stateDirectory: string): string => join(stateDirectory, "pgo.sock");
+
+/** Where below a state directory `ctl secret` writes: pgo's container sees /etc/pgo read only, and the state directory is always there. */
+export const ownSecretsIn = (stateDirectory: string): string => join(stateDirectory, "secrets");

@@ -1,6 +1,6 @@
 /** Every edge of pgo as an interface: what the controller needs of the world. Adapters fulfil them; tests may. */
 
-import type { Bundle, BundleFile, TreeEntry } from "./core/bundle.ts";
+import type { Bundle, BundleFile, Problem, TreeEntry } from "./core/bundle.ts";
 import type { Source } from "./core/config.ts";
 import type { Event, Happening } from "./core/event.ts";
 import type { Health, Probe, Sample, UnitHealth } from "./core/health.ts";
@@ -38,8 +38,12 @@ export interface Snapshot {
 // ---- The host: files and systemd ----
 
 export interface Host {
-  /** All files in an application's directory, pgo's or not; empty where there is no directory. */
-  placed(application: ApplicationId, signal: AbortSignal): Promise<ReadonlyMap<RelativePath, PlacedFile>>;
+  /** All files in an application's directories, pgo's or not, and those of `beside` that are in systemd's (core/placing.ts). */
+  placed(
+    application: ApplicationId,
+    beside: ReadonlySet<RelativePath>,
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<RelativePath, PlacedFile>>;
   /** Atomically and durably: temporary name, fsync, rename, fsync of the directory; directories that hold 0600 files are 0700. */
   write(application: ApplicationId, file: BundleFile, signal: AbortSignal): Promise<void>;
   /** No error if it is gone already; directories that become empty go too. */
@@ -56,10 +60,17 @@ export interface Host {
   services(names: readonly ServiceName[], signal: AbortSignal): Promise<ReadonlyMap<ServiceName, ServiceState>>;
   /** daemon-reload; one at a time. */
   reload(signal: AbortSignal): Promise<void>;
-  /** Queues a job and waits for its result. */
-  job(verb: "start" | "stop" | "restart", service: ServiceName, signal: AbortSignal): Promise<Result<void, string>>;
+  /** Queues a job and waits for its result. A restart takes along what requires the service; one alone touches nothing else. */
+  job(verb: "start" | "stop" | "restart" | "restart alone", service: ServiceName, signal: AbortSignal): Promise<Result<void, string>>;
+  /** Makes the links that `[Install]` asks for, and reads the units again (org.freedesktop.systemd1(5), EnableUnitFiles). */
+  enable(service: ServiceName, signal: AbortSignal): Promise<Result<void, string>>;
+  disable(service: ServiceName, signal: AbortSignal): Promise<Result<void, string>>;
+  /** Which of these units are enabled. */
+  enabled(names: readonly ServiceName[], signal: AbortSignal): Promise<ReadonlySet<ServiceName>>;
   /** No error if the unit is unknown. */
   resetFailed(service: ServiceName, signal: AbortSignal): Promise<void>;
+  /** systemd's own environment block, which it gives to every service (systemctl(1), show-environment). */
+  managerEnvironment(signal: AbortSignal): Promise<ReadonlyMap<string, string>>;
 }
 
 export interface PlacedFile {
@@ -104,6 +115,31 @@ export interface Podman {
   /** Removes a network that no container uses; no error if it is gone. */
   removeNetwork(name: string, signal: AbortSignal): Promise<Result<void, string>>;
   version(signal: AbortSignal): Promise<string>;
+
+  /** All of the host's, also those that pgo did not make. */
+  secrets(signal: AbortSignal): Promise<readonly PodmanSecret[]>;
+  /**
+   * Makes a secret, or with `replace` one in the place of another of that name; containers that run keep the old value until they are
+   * made anew. The value is in no trouble.
+   */
+  saveSecret(secret: NewPodmanSecret, signal: AbortSignal): Promise<Result<void, string>>;
+  /** No error if it is gone. */
+  removeSecret(name: string, signal: AbortSignal): Promise<Result<void, string>>;
+}
+
+export interface PodmanSecret {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly updatedAt: Date;
+}
+
+export interface NewPodmanSecret {
+  readonly name: string;
+  /** 1 to 511,999 bytes. */
+  readonly value: Uint8Array;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Whether one of that name may be there; without it such a one is left alone, and is a trouble. */
+  readonly replace: boolean;
 }
 
 export interface ContainerState {
@@ -111,11 +147,49 @@ export interface ContainerState {
   readonly id: string;
   readonly image: string;
   readonly imageId: string;
+  readonly name: string;
   /** `running`, `exited`, `created`, … */
   readonly state: string;
+  /** Of the last run; 0 while it runs for the first time. */
+  readonly exitCode: number;
   /** Podman's own health check; undefined where it has none. */
   readonly health: "healthy" | "unhealthy" | "starting" | undefined;
   readonly startedAt: Date | undefined;
+}
+
+// ---- Secrets ----
+
+/** Values by name, wherever on the host they stand. */
+export interface Secrets {
+  snapshot(signal: AbortSignal): Promise<SecretSnapshot>;
+  /** Differs when a value may have changed, and after a restart of pgo; costs a few stats and, where systemd's environment counts, one question to it. */
+  fingerprint(signal: AbortSignal): Promise<Digest>;
+}
+
+export interface SecretSnapshot {
+  readonly values: ReadonlyMap<string, string>;
+  /** Files that can't be read, and lines that are none: while there are some, a name that is not in `values` may still be somewhere. */
+  readonly problems: readonly Problem[];
+  /** What works but should be put right: files that others can read. */
+  readonly warnings: readonly Problem[];
+  /** As `fingerprint` gives it, of these values or of older ones. */
+  readonly fingerprint: Digest;
+}
+
+/** Decrypts files of Git in memory. */
+export interface Decrypter {
+  /** The plain content; the trouble fits behind the file's name and holds nothing of it. The path tells the format, as for sops itself. */
+  decrypt(file: { readonly path: string; readonly content: Uint8Array }, signal: AbortSignal): Promise<Result<Uint8Array, string>>;
+}
+
+/** Contents that others must not see, by digest: what a rollout brought and may have to bring back. */
+export interface Sealed {
+  /** Durable when it returns; putting the same twice is one. */
+  put(content: Uint8Array, signal: AbortSignal): Promise<Digest>;
+  /** Undefined where it is not there, or is not what was put. */
+  get(digest: Digest, signal: AbortSignal): Promise<Uint8Array | undefined>;
+  /** Removes all others. */
+  keep(digests: ReadonlySet<Digest>, signal: AbortSignal): Promise<void>;
 }
 
 // ---- Probes ----

@@ -23,13 +23,19 @@ test("root's paths and another user's differ", () => {
   assert.deepEqual(placesOf({}, 0), {
     mode: "rootful",
     config: "/etc/pgo/pgo.toml",
-    directories: { quadlet: "/etc/containers/systemd/pgo", secrets: "/etc/pgo/secrets", state: "/var/lib/pgo" },
+    directories: {
+      quadlet: "/etc/containers/systemd/pgo",
+      units: "/etc/systemd/system",
+      secrets: "/etc/pgo/secrets",
+      state: "/var/lib/pgo",
+    },
   });
   assert.deepEqual(placesOf({ HOME: "/home/edge" }, 1000), {
     mode: "rootless",
     config: "/home/edge/.config/pgo/pgo.toml",
     directories: {
       quadlet: "/home/edge/.config/containers/systemd/pgo",
+      units: "/home/edge/.config/systemd/user",
       secrets: "/home/edge/.config/pgo/secrets",
       state: "/home/edge/.local/share/pgo",
     },

@@ -1,9 +1,11 @@
 /** The whole program's command line: words to actions, wrong words to exit code 2. What the actions do is the roof's. */
 
-import { Command, CommanderError, InvalidArgumentError } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 
 import { milliseconds } from "../core/duration.ts";
 import { exit, type CtlCommand, type Terminal } from "./ctl.ts";
+import { validationFormats, type ValidationFormat } from "./render-validation.ts";
+import type { SecretCommand } from "./secret.ts";
 
 export interface BootstrapOptions {
   /** None: the example repository that the image carries. */
@@ -15,18 +17,34 @@ export interface BootstrapOptions {
   readonly image: string | undefined;
 }
 
+export interface ValidateOptions {
+  readonly directory: string;
+  /** As in pgo.toml; none: the directory itself. */
+  readonly paths: readonly string[];
+  /** Undefined: by the remote's URL, or by the directory's name. */
+  readonly source: string | undefined;
+  /** Undefined: annotations in a GitHub workflow, else text. */
+  readonly format: ValidationFormat | undefined;
+  readonly rootless: boolean;
+  /** Undefined: the usual places. */
+  readonly generator: string | undefined;
+  readonly strict: boolean;
+}
+
 /** What can be done; each answers the exit code. */
 export interface Actions {
   run(signal: AbortSignal): Promise<number>;
   healthcheck(signal: AbortSignal): Promise<number>;
   bootstrap(options: BootstrapOptions, signal: AbortSignal): Promise<number>;
   uninstall(options: { readonly keepRunning: boolean }, signal: AbortSignal): Promise<number>;
+  validate(options: ValidateOptions, signal: AbortSignal): Promise<number>;
   configCheck(signal: AbortSignal): Promise<number>;
   configDirectories(signal: AbortSignal): Promise<number>;
   /** `output`: a file to write, never over one that is there; undefined: print it. */
   configInit(options: { readonly output: string | undefined }, signal: AbortSignal): Promise<number>;
   /** `socket`: another control socket than the usual one. */
   ctl(command: CtlCommand, options: { readonly socket: string | undefined }, signal: AbortSignal): Promise<number>;
+  secret(command: SecretCommand, signal: AbortSignal): Promise<number>;
 }
 
 export interface Invocation {
@@ -116,6 +134,7 @@ function buildProgram({ name, version }: Invocation, actions: Actions, run: Run,
     .description("take away what pgo placed on this host and pgo itself; named volumes stay")
     .option("--keep-running", "leave the applications as they are, take away only pgo")
     .action((options: { keepRunning?: boolean }) => run(actions.uninstall({ keepRunning: options.keepRunning ?? false }, signal)));
+  addValidate(program.command("validate"), actions, run, signal);
 
   const config = program.command("config").description("the configuration file of this host, pgo.toml").helpCommand(false);
   config
@@ -134,6 +153,46 @@ function buildProgram({ name, version }: Invocation, actions: Actions, run: Run,
 
   addCtl(program.command("ctl"), actions, run, signal);
   return program;
+}
+
+function addValidate(program: Command, actions: Actions, run: Run, signal: AbortSignal): void {
+  program
+    .description("judge the files of a directory as a host would before a rollout, without a host: for a pre-commit hook or a CI job")
+    .argument("<directory>", "a repository's root, or what stands for it")
+    .option("--path <directory>", "directory below it whose subdirectories are the applications; may be given several times", several)
+    .option("--source <name>", "the source's name (default: by the remote's URL, or the directory's name)")
+    .addOption(new Option("--format <format>", "how it is told (default: text, in a GitHub workflow github)").choices(validationFormats))
+    .addOption(new Option("--json", "the same as --format json").conflicts("format"))
+    .option("--rootless", "as for a rootless Podman")
+    .option("--generator <file>", "Podman's quadlet generator (default: the image's, or the one of this machine's Podman)")
+    .option("--strict", "warnings count as problems")
+    .addHelpText("after", "\nExit codes: 0 valid, 3 rejected, 2 wrong usage: no such directory, no application, no generator")
+    .action((directory: string, raw: RawValidate) =>
+      run(
+        actions.validate(
+          {
+            directory,
+            paths: raw.path ?? [],
+            source: raw.source,
+            format: raw.json === true ? "json" : raw.format,
+            rootless: raw.rootless ?? false,
+            generator: raw.generator,
+            strict: raw.strict ?? false,
+          },
+          signal,
+        ),
+      ),
+    );
+}
+
+interface RawValidate {
+  readonly path?: readonly string[];
+  readonly source?: string;
+  readonly format?: ValidationFormat;
+  readonly json?: boolean;
+  readonly rootless?: boolean;
+  readonly generator?: string;
+  readonly strict?: boolean;
 }
 
 interface RawBootstrap {
@@ -155,7 +214,7 @@ function addCtl(program: Command, actions: Actions, run: Run, signal: AbortSigna
       `
 TARGET is an application ("shop", or "fleet/shop" where two sources have one of that
 name); plan, sync, history, suspend and resume also take a source.
-Every command takes --json.
+Every command takes --json, but for secret set and secret remove.
 
 Exit codes: 0 done or in sync, 1 failed, 2 wrong usage or configuration, 3 rejected,
 rolled back or held (plan, sync --wait), 4 changes pending (plan), 5 pgo can't be reached`,
@@ -199,8 +258,31 @@ rolled back or held (plan, sync --wait), 4 changes pending (plan), 5 pgo can't b
     .action((options: Json & { limit: number; follow?: boolean }) =>
       ask({ name: "events", limit: options.limit, follow: options.follow ?? false }, options),
     );
+  addSecret(program, actions, run, signal);
   add("version", "versions of the running pgo, Node.js and Podman").action((options: Json) => ask({ name: "version" }, options));
   return program;
+}
+
+/** These need no running pgo: it finds what they wrote at its next look. */
+function addSecret(program: Command, actions: Actions, run: Run, signal: AbortSignal): void {
+  const secret = program
+    .command("secret")
+    .description("values on this host for ${NAME} in env files of Git; they are never shown")
+    .helpCommand(false);
+  secret
+    .command("set <name>")
+    .description("give a value: typed without being shown, or on standard input")
+    .option("--file <name>", "which file of ctl's own to keep it in", "ctl.env")
+    .action((name: string, options: { file: string }) => run(actions.secret({ name: "set", secret: name, file: options.file }, signal)));
+  secret
+    .command("list")
+    .description("names and the files that they stand in, also those that ctl did not write")
+    .option("--json", "print JSON")
+    .action((options: Json) => run(actions.secret({ name: "list", json: options.json ?? false }, signal)));
+  secret
+    .command("remove <name>")
+    .description("take away a value that ctl has set")
+    .action((name: string) => run(actions.secret({ name: "remove", secret: name }, signal)));
 }
 
 interface Json {

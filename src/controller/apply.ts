@@ -2,9 +2,11 @@
 
 import type { Bundle, Unit } from "../core/bundle.ts";
 import { checkIn } from "../core/checks.ts";
+import { roleOf } from "../core/kinds.ts";
+import type { ApplicationId, ServiceName } from "../core/names.ts";
 import { imagesOf, targetOf, type Plan, type Step } from "../core/plan.ts";
 import { reasonOf, success, trouble, type Result } from "../core/result.ts";
-import type { Context } from "./context.ts";
+import { liveBundle, type Context } from "./context.ts";
 import { linked } from "./linked.ts";
 
 type Executors = {
@@ -55,6 +57,9 @@ export async function apply(plan: Plan, work: Work, context: Context, signal: Ab
   return success(undefined);
 }
 
+/** For what fetches or builds an image, in milliseconds. */
+const supplyDeadline = 30 * 60_000;
+
 /**
  * A unit with Notify=healthy that never gets healthy stays `activating`, and so does its job, as long as its TimeoutStartSec= says:
  * the health deadline ends the waiting before.
@@ -65,7 +70,9 @@ async function startWithin(
   { clock, config, logs }: Context,
   signal: AbortSignal,
 ): Promise<Result<void, string>> {
-  const { deadline } = bundle === undefined ? config.health : checkIn(bundle, unit, config).patience;
+  const patience = bundle === undefined ? config.health : checkIn(bundle, unit, config).patience;
+  // To fetch or build an image takes as long as it takes; that it has begun is no sign of trouble.
+  const deadline = roleOf(unit.kind) === "supply" ? Math.max(patience.deadline, supplyDeadline) : patience.deadline;
   return linked(signal, async ({ signal: inner }) => {
     const late = clock.sleep(deadline, inner).then(
       () => trouble(`start ${unit.service}: still not up after ${Math.round(deadline / 1000)} s: see ${logs} ${unit.service}`),
@@ -92,17 +99,23 @@ async function attempt(step: Step, executors: Executors, signal: AbortSignal): P
 
 function executors({ application }: Plan, bundle: Bundle | undefined, context: Context): Executors {
   const { host, podman, store } = context;
-  const startBy = (verb: "start" | "restart") => async (step: Extract<Step, { kind: "start" | "restart" }>, signal: AbortSignal) => {
+  /** Which start of a service ran when a restart began that systemd may extend to it. */
+  const before = new Map<ServiceName, string>();
+  const invocationOf = async (service: ServiceName, signal: AbortSignal) =>
+    (await host.services([service], signal)).get(service)?.invocation ?? "";
+  const begin = async (
+    verb: "start" | "restart" | "restart alone",
+    { unit, of: owner = application }: { readonly unit: Unit; readonly of?: ApplicationId },
+    signal: AbortSignal,
+  ) => {
+    const { service } = unit;
     // systemd refuses a start after 5 in 10 s, and a crash-looping bad version has used those up when the good one comes back.
-    await host.resetFailed(step.service, signal);
-    const done = await startWithin({ unit: step.unit, bundle }, (inner) => host.job(verb, step.service, inner), context, signal);
+    await host.resetFailed(service, signal);
+    const whole = owner === application ? bundle : liveBundle(owner, context);
+    const done = await startWithin({ unit, bundle: whole }, (inner) => host.job(verb, service, inner), context, signal);
     if (!done.ok) return done;
-    const state = (await host.services([step.service], signal)).get(step.service);
-    store.saveStarted(application, step.service, {
-      digest: step.unit.digest,
-      inputs: step.unit.inputs,
-      invocation: state?.invocation ?? "",
-    });
+    // What a timer triggers has its own starts; a service that systemd has enabled or a path started may not run yet: it has no invocation.
+    store.saveStarted(owner, service, { digest: unit.digest, inputs: unit.inputs, invocation: await invocationOf(service, signal) });
     return done;
   };
   return {
@@ -120,8 +133,17 @@ function executors({ application }: Plan, bundle: Bundle | undefined, context: C
       return success(undefined);
     },
     stop: (step, signal) => host.job("stop", step.service, signal),
-    start: startBy("start"),
-    restart: startBy("restart"),
+    start: (step, signal) => begin("start", step, signal),
+    restart: async (step, signal) => {
+      for (const [service, state] of step.carries.length === 0 ? [] : await host.services(step.carries, signal))
+        if (!before.has(service)) before.set(service, state.invocation);
+      const known = before.get(step.service);
+      // Restarted already with what it requires (systemd.unit(5), Requires=): to start it is to wait for that.
+      const isCarried = known !== undefined && (await invocationOf(step.service, signal)) !== known;
+      return begin(isCarried ? "start" : step.alone ? "restart alone" : "restart", step, signal);
+    },
+    enable: (step, signal) => host.enable(step.service, signal),
+    disable: (step, signal) => host.disable(step.service, signal),
     "reset-failed": async (step, signal) => {
       await host.resetFailed(step.service, signal);
       store.forgetStarted(step.service);

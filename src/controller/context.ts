@@ -60,6 +60,11 @@ export function liveBundles({ store, bundles }: Context): ReadonlyMap<Applicatio
   return live;
 }
 
+export function liveBundle(id: ApplicationId, { store, bundles }: Context): Bundle | undefined {
+  const lastGood = store.application(id)?.lastGood;
+  return lastGood === undefined ? undefined : bundles.get(lastGood);
+}
+
 /** A saved bundle as it came from Git, to be assembled or judged again. */
 export function draftOf(stored: StoredBundle): Draft {
   const files = new Map(

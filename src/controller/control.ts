@@ -3,7 +3,7 @@
 import { problemText } from "./act.ts";
 import { Unavailable, UnknownTarget, type Commands } from "./commands.ts";
 import { draftOf, liveBundles, type Context } from "./context.ts";
-import { judge } from "./judge.ts";
+import { judge, witnessesOf } from "./judge.ts";
 import type { Loop } from "./loop.ts";
 import { candidatesOf, emptiness } from "./revision.ts";
 import { planned } from "./planned.ts";
@@ -140,7 +140,7 @@ async function rollBack(id: ApplicationId, to: number | undefined, context: Cont
   const stored = store.bundle(aim.goal);
   if (stored === undefined) return { done: false, message: `the files of deployment ${aim.id} are no longer kept ([state] keep_good)` };
   // What the host and the other applications are has changed since.
-  const judged = (await judge({ drafts: [draftOf(stored)], live: liveBundles(context) }, context, signal)).get(id);
+  const judged = (await judge({ drafts: [draftOf(stored)], live: liveBundles(context) }, witnessesOf(context), signal)).get(id);
   if (judged?.kind === "rejected")
     return { done: false, message: `${id} can't go back to deployment ${aim.id}: ${problemText(judged.problems)}` };
   journal.tell({ type: "command", command: "rollback", target: id, message: `to deployment ${aim.id}` });

@@ -1,12 +1,15 @@
 /** One application as the host shows it now: files, services, and what they were started from. */
 
 import type { Bundle, Unit } from "../core/bundle.ts";
+import { roleOf } from "../core/kinds.ts";
 import { partsOf, type ApplicationId, type RelativePath, type ServiceName } from "../core/names.ts";
 import { observedService, remembered, unitOnDisk, type Readings, type StartRecord } from "../core/observe.ts";
-import type { Goal, Observed } from "../core/plan.ts";
+import { dependsOn } from "../core/order.ts";
+import { placeOf } from "../core/placing.ts";
+import type { Dependent, Goal, Observed } from "../core/plan.ts";
 import type { Target } from "../core/rollout.ts";
 import type { ContainerState, Host, ServiceState } from "../ports.ts";
-import type { Context } from "./context.ts";
+import { liveBundles, type Context } from "./context.ts";
 
 export interface Observation {
   readonly observed: Observed;
@@ -28,7 +31,15 @@ export async function observe(goal: Goal & { readonly survey?: Survey }, context
   const known = knownBundles(application, context);
   const bundles = goal.bundle === undefined ? known : [goal.bundle, ...known];
   const units = new Map<ServiceName, Unit>(bundles.flatMap((bundle) => bundle.units).map((unit) => [unit.service, unit]));
-  const [files, services] = await Promise.all([host.placed(application, signal), servicesOf([...units.keys()], goal.survey, host, signal)]);
+  const inventory = new Set<RelativePath>(store.inventory(application).keys());
+  const beside = new Set([...inventory, ...bundles.flatMap((bundle) => bundle.files.map((file) => file.path))].filter(isBeside));
+  const installing = [...new Set(bundles.flatMap((bundle) => bundle.units).flatMap((unit) => (unit.installs ? [unit.service] : [])))];
+  const [files, services, enabled, dependents] = await Promise.all([
+    host.placed(application, beside, signal),
+    servicesOf([...units.keys()], goal.survey, host, signal),
+    installing.length === 0 ? new Set<ServiceName>() : host.enabled(installing, signal),
+    dependentsOf(goal, context, signal),
+  ]);
   const records = store.started(application);
   const readings = [...services].map(([service, state]): [ServiceName, Readings] => [
     service,
@@ -36,21 +47,56 @@ export async function observe(goal: Goal & { readonly survey?: Survey }, context
       service: state,
       record: records.get(service),
       onDisk: unitOnDisk(service, bundles, files),
-      directory: directoryOf(application, context),
+      places: { directory: directoryOf(application, context), units: unitPathsIn(inventory, context) },
+      keepsObject: roleOf(units.get(service)?.kind ?? "service") === "object",
       reloadPending: store.reloadPending(),
     },
   ]);
   return {
     observed: {
       files,
-      inventory: new Set<RelativePath>(store.inventory(application).keys()),
+      inventory,
       known: known.flatMap((bundle) => bundle.units),
       services: new Map(readings.map(([service, reading]) => [service, observedService(reading)])),
+      enabled,
+      dependents,
       reloadPending: store.reloadPending(),
     },
     services,
     remembered: new Map(readings.map(([service, reading]) => [service, remembered(reading)])),
   };
+}
+
+/** Running units of other applications that use a network of this one's: they stop with it when it is made anew. */
+async function dependentsOf({ application, bundle }: Goal, context: Context, signal: AbortSignal): Promise<readonly Dependent[]> {
+  const networks = bundle?.units.filter((unit) => unit.kind === "network") ?? [];
+  if (networks.length === 0) return [];
+  const users = [...liveBundles(context)].flatMap(([other, live]) =>
+    other === application
+      ? []
+      : live.units
+          .filter((unit) => networks.some((network) => dependsOn(unit, network)))
+          .map((unit): Dependent => ({ application: other, unit })),
+  );
+  if (users.length === 0) return [];
+  const states = await context.host.services(
+    users.map(({ unit }) => unit.service),
+    signal,
+  );
+  return users.filter(({ unit }) => isRunning(states.get(unit.service)));
+}
+
+function isRunning(state: ServiceState | undefined): boolean {
+  return state?.active === "active" || state?.active === "activating" || state?.active === "reloading";
+}
+
+function isBeside(path: RelativePath): boolean {
+  return placeOf(path).place === "unit";
+}
+
+/** The plain units that pgo placed, by their paths on the host. */
+function unitPathsIn(inventory: ReadonlySet<RelativePath>, { config }: Context): ReadonlySet<string> {
+  return new Set([...inventory].filter(isBeside).map((path) => `${config.quadlet.unitDirectory}/${placeOf(path).path}`));
 }
 
 /** Asks systemd only for what the survey lacks. */

@@ -9,7 +9,7 @@ import { rolloutOrder, needs } from "../core/order.ts";
 import type { Snapshot } from "../ports.ts";
 import { act, guarded, remember, type Case } from "./act.ts";
 import { liveBundles, type Context } from "./context.ts";
-import { judge } from "./judge.ts";
+import { judge, witnessesOf } from "./judge.ts";
 
 export interface Task {
   readonly source: Source;
@@ -75,7 +75,7 @@ export async function candidatesOf(
   // What goes away provides nothing any more, and is in nobody's way.
   const live = new Map(liveBundles(context));
   for (const { id } of absent) live.delete(id);
-  const judged = new Map(await judge({ drafts, live }, context, signal));
+  const judged = new Map(await judge({ drafts, live }, witnessesOf(context), signal));
   for (const { id } of absent) judged.set(id, { kind: "absent" });
   return { drafts, candidates: judged };
 }

@@ -3,7 +3,7 @@
 import type { Bundle, Problem } from "../core/bundle.ts";
 import type { ApplicationId, Digest, RelativePath, Revision, ServiceName } from "../core/names.ts";
 import { hindrance, type Turn } from "../core/order.ts";
-import { found, plan, targetOf, type Goal, type Plan } from "../core/plan.ts";
+import { found, plan, stopsMore, targetOf, type Goal, type Plan } from "../core/plan.ts";
 import {
   applied,
   applying,
@@ -25,6 +25,7 @@ import type { ApplicationRecord, ContainerRow, StoredBundle } from "../ports.ts"
 import { apply, pullImages, type Failure } from "./apply.ts";
 import { liveBundles, type Context } from "./context.ts";
 import { observe, type Observation } from "./observe.ts";
+import { unknownStart } from "../core/observe.ts";
 import { verify, worst, type Verification } from "./verify.ts";
 
 /** What a rollout is for. */
@@ -140,7 +141,7 @@ async function applyGoal(rollout: Applying, prepared: Plan | undefined, context:
 }
 
 async function verifyGoal(rollout: Verifying, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {
-  const verification = await verifyTarget(rollout.goal, rollout.since, context, signal);
+  const verification = await verifyTarget(rollout, rollout.goal, rollout.since, context, signal);
   if (verification.trouble !== undefined) return giveUp(rollout, verification.trouble, context, verification);
   const now = context.clock.now();
   const took = `${Math.round((now.getTime() - rollout.startedAt.getTime()) / 100) / 10} s`;
@@ -151,7 +152,8 @@ async function verifyGoal(rollout: Verifying, context: Context, signal: AbortSig
 
 async function goBack(rollout: Reverting, context: Context, signal: AbortSignal): Promise<Settled> {
   const failed = await applyTarget(rollout, rollout.fallback, { prepared: undefined }, context, signal);
-  const verification = failed === undefined ? await verifyTarget(rollout.fallback, context.clock.now(), context, signal) : undefined;
+  const verification =
+    failed === undefined ? await verifyTarget(rollout, rollout.fallback, context.clock.now(), context, signal) : undefined;
   const trouble = failed ?? verification?.trouble;
   const now = context.clock.now();
   if (trouble !== undefined) {
@@ -189,8 +191,7 @@ async function applyTarget(
     if (conflict !== undefined) return { reason: `${conflict.file}: ${conflict.message}`, surprise: false };
     const result = await apply(made, work, context, signal);
     if (!result.ok) return result.trouble;
-    if (!made.steps.some((step) => step.kind === "stop")) return undefined;
-    // With a unit systemd stops what requires it by the text that it had read, which may be another bundle's than the one that stays.
+    if (!stopsMore(made, goal.bundle?.units ?? [])) return undefined;
     const rest = await replan(goal, context, signal);
     const starts = rest.steps.filter((step) => step.kind === "start" || step.kind === "restart");
     const again = await apply({ ...rest, steps: starts }, work, context, signal);
@@ -222,12 +223,25 @@ function saveIntention(made: Plan, goal: Goal, { observed, remembered }: Observa
   // What has passed to another application is that one's to remember.
   for (const [service, record] of remembered)
     if (observed.services.get(service)?.ours === true) store.saveStarted(goal.application, service, record);
+  // What is about to be made anew is known no more until it is.
+  for (const step of made.steps) if (step.kind === "remove-network") store.saveStarted(goal.application, step.service, unknownStart);
   if (made.steps.some((step) => step.kind === "reload")) store.setReloadPending(true);
 }
 
-async function verifyTarget(target: Target, since: Date, context: Context, signal: AbortSignal): Promise<Verification> {
+async function verifyTarget(
+  { application, deployment }: Rollout,
+  target: Target,
+  since: Date,
+  context: Context,
+  signal: AbortSignal,
+): Promise<Verification> {
   const bundle = bundleOf(target, context);
-  return bundle === undefined ? { verdicts: [], containers: new Map(), trouble: undefined } : verify(bundle, since, context, signal);
+  if (bundle === undefined) return { verdicts: [], containers: new Map(), trouble: undefined };
+  // Those of other applications that stopped with a network which was made anew, and were started again.
+  const started = new Set(context.store.deployment(deployment)?.steps.flatMap((step) => (step.kind === "start" ? [step.target] : [])));
+  const others = [...liveBundles(context)].flatMap(([id, live]) => (id === application ? [] : [live]));
+  const dependents = new Set(others.flatMap((other) => other.units.flatMap(({ service }) => (started.has(service) ? [service] : []))));
+  return verify({ bundle, others, dependents }, since, context, signal);
 }
 
 function turnTo(goal: Goal, fallback: Target, context: Context): Turn {

@@ -126,17 +126,20 @@ function applicationStatus(record: ApplicationRecord, { store, bundles, now, liv
 }
 
 function unitStatuses(bundle: Bundle, saved: ReadonlyMap<ServiceName, UnitHealth>, live: LiveUnits | undefined): readonly UnitStatus[] {
-  return bundle.units.map((unit) => {
-    const known = live?.verdicts.get(unit.service) ?? saved.get(unit.service);
-    return {
-      unit: unit.name,
-      service: unit.service,
-      active: live?.services.get(unit.service)?.active ?? "unknown",
-      health: known?.health ?? "unknown",
-      checkedBy: known?.checkedBy ?? "process",
-      message: known?.message ?? null,
-    };
-  });
+  // What pgo doesn't start has no health: a template, a service that a timer starts.
+  return bundle.units
+    .filter((unit) => unit.starts)
+    .map((unit) => {
+      const known = live?.verdicts.get(unit.service) ?? saved.get(unit.service);
+      return {
+        unit: unit.name,
+        service: unit.service,
+        active: live?.services.get(unit.service)?.active ?? "unknown",
+        health: known?.health ?? "unknown",
+        checkedBy: known?.checkedBy ?? "process",
+        message: known?.message ?? null,
+      };
+    });
 }
 
 export function historyEntry(record: DeploymentRecord): HistoryEntry {

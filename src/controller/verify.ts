@@ -2,6 +2,7 @@
 
 import type { Bundle, Unit } from "../core/bundle.ts";
 import { checkIn } from "../core/checks.ts";
+import { roleOf } from "../core/kinds.ts";
 import type { Check, Health, Sample } from "../core/health.ts";
 import type { ServiceName } from "../core/names.ts";
 import { reasonOf } from "../core/result.ts";
@@ -18,6 +19,13 @@ export interface Verification {
   readonly trouble: string | undefined;
 }
 
+/** What is looked at: an application's units, and those of others that its rollout had to stop. */
+export interface Subjects {
+  readonly bundle: Bundle;
+  readonly others: readonly Bundle[];
+  readonly dependents: ReadonlySet<ServiceName>;
+}
+
 /** The first wait between two looks; it doubles up to the unit's interval, so that what is quickly up is quickly seen. */
 const firstWait = 100;
 
@@ -25,8 +33,10 @@ const firstWait = 100;
  * Ends with the last unit's success or the first one's final failure; every deadline is bounded, so it ends. Throws HostAway where a
  * deadline passes while systemd or Podman can't be asked: that is no failure of the unit's.
  */
-export async function verify(bundle: Bundle, since: Date, context: Context, signal: AbortSignal): Promise<Verification> {
-  const watched = watch(bundle, since, context);
+export async function verify(subjects: Subjects, since: Date, context: Context, signal: AbortSignal): Promise<Verification> {
+  const watched = [subjects.bundle, ...subjects.others].flatMap((bundle) =>
+    watch(bundle, since, context).filter(({ unit }) => bundle === subjects.bundle || subjects.dependents.has(unit.service)),
+  );
   let containers: ReadonlyMap<ServiceName, ContainerState> = new Map();
   for (let wait = firstWait; ; wait *= 2) {
     let blind = false;
@@ -41,8 +51,9 @@ export async function verify(bundle: Bundle, since: Date, context: Context, sign
     const verdicts = judgeAll(watched, context.clock.now());
     const bad = verdicts.find((one) => one.final && one.health === "unhealthy");
     if (bad !== undefined && blind) await context.reach.check(signal);
-    if (bad !== undefined) return { verdicts, containers, trouble: `${bad.service} ${bad.message ?? "is unhealthy"}` };
-    if (verdicts.every((one) => one.health === "healthy")) return { verdicts, containers, trouble: undefined };
+    const own = verdicts.filter(({ service }) => !subjects.dependents.has(service));
+    if (bad !== undefined) return { verdicts: own, containers, trouble: `${bad.service} ${bad.message ?? "is unhealthy"}` };
+    if (verdicts.every((one) => one.health === "healthy")) return { verdicts: own, containers, trouble: undefined };
     await context.clock.sleep(Math.min(wait, ...watched.map((one) => nextLook(one, context.clock.now()))), signal);
   }
 }
@@ -76,12 +87,14 @@ interface Watched {
 }
 
 function watch(bundle: Bundle, since: Date, { config }: Context): readonly Watched[] {
-  return bundle.units.map((unit) => ({
-    application: bundle.application,
-    unit,
-    check: checkIn(bundle, unit, config),
-    track: newTrack(since),
-  }));
+  return bundle.units
+    .filter((unit) => unit.starts)
+    .map((unit) => ({
+      application: bundle.application,
+      unit,
+      check: checkIn(bundle, unit, config),
+      track: newTrack(since),
+    }));
 }
 
 function judgeAll(watched: readonly Watched[], now: Date): readonly Verdict[] {
@@ -108,7 +121,7 @@ async function lookAt(
     servicesOf(names, survey, context.host, signal),
     survey?.containers ?? context.podman.containers(signal),
   ]);
-  const byService = new Map(containers.map((container) => [container.service, container]));
+  const byService = mostTelling(containers);
   await Promise.all(
     watched.map(async (one) => {
       const state = services.get(one.unit.service);
@@ -126,7 +139,7 @@ async function probe(
   context: Context,
   signal: AbortSignal,
 ): Promise<Sample | undefined> {
-  if (check.by !== "probe" || unit.kind !== "container" || !isUp(state)) return undefined;
+  if (check.by !== "probe" || roleOf(unit.kind) !== "workload" || !isUp(state)) return undefined;
   const sample = await context.prober.probe(check.probe, check.patience.timeout, signal);
   context.journal.tell({ type: "probe", application, kind: check.probe.kind, result: sample.result });
   return sample;
@@ -139,6 +152,20 @@ function lookOf(
   sample: Sample | undefined,
   at: Date,
 ): Look {
-  const { active, sub, result, exitStatus, restarts, activeSince } = state;
-  return { at, active, sub, result, exitStatus, restarts, activeSince, container: containers.get(service), sample };
+  const { active, sub, result, exitStatus, restarts } = state;
+  const container = containers.get(service);
+  // Podman restarts a container of Kubernetes YAML by itself, which systemd does not see.
+  const activeSince = latest(state.activeSince, container?.startedAt);
+  return { at, active, sub, result, exitStatus, restarts, activeSince, container, sample };
+}
+
+function latest(one: Date | undefined, other: Date | undefined): Date | undefined {
+  return one === undefined || other === undefined || one > other ? one : other;
+}
+
+/** A service of Kubernetes YAML has several containers: one that ended badly says most, then the one that started last. */
+function mostTelling(containers: readonly ContainerState[]): ReadonlyMap<ServiceName, ContainerState> {
+  const bad = ({ state, exitCode }: ContainerState) => state !== "running" && exitCode !== 0;
+  const rank = (one: ContainerState) => (bad(one) ? Infinity : (one.startedAt?.getTime() ?? 0));
+  return new Map([...containers].sort((a, b) => (rank(a) < rank(b) ? -1 : 1)).map((container) => [container.service, container]));
 }

@@ -1,6 +1,7 @@
 /** A bundle: all files of one application at one revision, parsed, with what each unit is made of and needs. */
 
 import type { ApplicationSettings } from "./config.ts";
+import type { UnitKind } from "./kinds.ts";
 import type { ApplicationId, Digest, RelativePath, ServiceName, UnitName } from "./names.ts";
 
 /** An entry of a Git tree, below an application's directory. */
@@ -12,6 +13,7 @@ export type TreeEntry =
 
 /** A file to be placed. */
 export interface BundleFile {
+  /** Tells the place too (core/placing.ts). */
   readonly path: RelativePath;
   /** 0o644, 0o755 for what Git has as executable, 0o600 for env files. */
   readonly mode: number;
@@ -20,7 +22,7 @@ export interface BundleFile {
   readonly digest: Digest;
 }
 
-export type UnitKind = "container" | "network" | "volume";
+export type { UnitKind } from "./kinds.ts";
 
 /** One thing that a service is made of: when its digest differs, the service restarts, and its name is the reason. */
 export interface Input {
@@ -30,14 +32,15 @@ export interface Input {
   readonly digest: Digest;
 }
 
-/** A quadlet of a bundle. */
+/** A quadlet of a bundle, or a plain unit. */
 export interface Unit {
+  /** Of an instance its own, though it may come of its template's file. */
   readonly name: UnitName;
   readonly kind: UnitKind;
   readonly file: RelativePath;
   /** What the generator makes of it (podman-systemd.unit(5)). */
   readonly service: ServiceName;
-  /** The Podman object: the container's, network's or volume's name. */
+  /** The Podman object: the container's, network's or volume's name; empty for a plain unit. */
   readonly object: string;
   /** All files that the inputs come from, its own and its drop-ins included. */
   readonly files: readonly RelativePath[];
@@ -47,8 +50,14 @@ export interface Unit {
   readonly digest: Digest;
   /** Other quadlets that it names, in this application or another. */
   readonly uses: readonly UnitName[];
-  /** Services that it names in After=, Requires= and their like, quadlet names translated. */
+  /** Services and other plain units that it names in After=, Requires= and their like. */
   readonly after: readonly ServiceName[];
+  /** The pod that a container is a member of. */
+  readonly pod: UnitName | undefined;
+  /** Whether pgo starts it: not a template, a plain unit that nothing installs, or a service that a timer, socket or path of the application triggers. */
+  readonly starts: boolean;
+  /** Whether systemd is to enable it: a plain unit with an `[Install]`; a quadlet's acts at reload by itself. */
+  readonly installs: boolean;
   /** A container's image as written; undefined for other kinds, and for an image that is itself a unit. */
   readonly image: string | undefined;
   /** AuthFile= of the container. */
@@ -59,8 +68,18 @@ export interface Unit {
   readonly oneshot: boolean;
 }
 
+/** Where a placed file comes from. */
+export interface Origin {
+  /** As in Git: below the source's root. */
+  readonly file: string;
+  /** Lines of it that stand before the placed text. */
+  readonly linesBefore: number;
+}
+
 export interface Bundle {
   readonly application: ApplicationId;
+  /** Of every placed file, and of the application's pgo.toml under its name. */
+  readonly origins: ReadonlyMap<RelativePath, Origin>;
   readonly files: readonly BundleFile[];
   readonly units: readonly Unit[];
   readonly settings: ApplicationSettings;

@@ -129,6 +129,13 @@ export type UnitHealthSettings = z.infer<typeof unitHealth>;
 /** An application's own pgo.toml, in Git beside its quadlets. */
 export const applicationSettings = z.strictObject({
   health: z.record(z.string(), unitHealth).default({}).describe("By unit file name without suffix, or by service name."),
+  instances: z
+    .record(
+      z.string().regex(/^[^/]+@(?:\.[a-z]+)?$/, 'must be a template\'s name, such as "web@"'),
+      z.array(z.string().regex(/^[A-Za-z0-9:_.\\-]+$/, "must be a name that systemd takes")).min(1),
+    )
+    .default({})
+    .describe('Instances of templates, by the template\'s name: "web@" = ["a", "b"] makes web@a and web@b.'),
 });
 export type ApplicationSettings = z.infer<typeof applicationSettings>;
 
@@ -138,6 +145,9 @@ export function hostConfig(directories: Directories) {
     directory: absolute
       .default(directories.quadlet)
       .describe("Where quadlets and their files are placed; it must be a directory of its own."),
+    unit_directory: absolute
+      .default(directories.units)
+      .describe("Where plain systemd units beside quadlets are placed: systemd's own directory for the administrator's."),
     generator_warnings: z.enum(["report", "refuse"]).default("report").describe("What the generator's warnings do."),
     adopt: z
       .literal(false, { error: "adoption is not in this version: leave it false" })
@@ -207,6 +217,7 @@ export function hostConfig(directories: Directories) {
 /** Defaults that depend on whether pgo runs for root or for another user (CONTRACT.md of the design, section 4). */
 export interface Directories {
   readonly quadlet: string;
+  readonly units: string;
   readonly secrets: string;
   readonly state: string;
 }
@@ -229,7 +240,12 @@ export interface Source {
 /** All that pgo is told on the host. */
 export interface Config {
   readonly sources: readonly Source[];
-  readonly quadlet: { readonly directory: string; readonly generatorWarnings: "report" | "refuse"; readonly driftInterval: number };
+  readonly quadlet: {
+    readonly directory: string;
+    readonly unitDirectory: string;
+    readonly generatorWarnings: "report" | "refuse";
+    readonly driftInterval: number;
+  };
   readonly health: Patience;
   readonly applications: ReadonlyMap<string, { readonly health: Readonly<Record<string, UnitHealthSettings>> }>;
   readonly secrets: { readonly directory: string; readonly missing: "error" | "warn" | "empty" };
@@ -258,6 +274,7 @@ export function configOf(raw: HostConfig): Config {
     })),
     quadlet: {
       directory: raw.quadlet.directory,
+      unitDirectory: raw.quadlet.unit_directory,
       generatorWarnings: raw.quadlet.generator_warnings,
       driftInterval: raw.quadlet.drift_interval,
     },

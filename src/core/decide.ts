@@ -53,15 +53,12 @@ export function decide(candidate: Candidate, memory: Memory, now: Date): Decisio
   }
 }
 
-/** A network or volume can't be altered in place (podman network create --ignore keeps the old one): refused until it can be recreated. */
+/** A volume can't be altered in place (podman volume create --ignore keeps the old one), and is not thrown away; a network is made anew. */
 export function alteredObjects(before: Bundle | undefined, after: Bundle): readonly Problem[] {
   return after.units.flatMap((unit) => {
     const old = before?.units.find((one) => one.name === unit.name || (one.kind === unit.kind && one.object === unit.object));
-    if (unit.kind === "container" || old === undefined || old.digest === unit.digest) return [];
-    const message =
-      unit.kind === "network"
-        ? `Podman can't alter the network ${old.object} in place, and this version of pgo does not recreate it: give the changed network another file name, and its users that name`
-        : `Podman can't alter the volume ${old.object} in place, and its data is not thrown away: give the changed volume another file name, and its users that name`;
+    if (unit.kind !== "volume" || old === undefined || old.digest === unit.digest) return [];
+    const message = `Podman can't alter the volume ${old.object} in place, and its data is not thrown away: give the changed volume another file name, and its users that name`;
     return [{ file: unit.file, line: undefined, message }];
   });
 }

@@ -48,7 +48,9 @@ export function readGenerator(stdout: string, stderr: string): GeneratorReport {
 
 /** Whether it is about another unit that is not there, which may be so only because a fault elsewhere hides it. */
 export function isLack({ message }: Finding): boolean {
-  return /^requested Quadlet \w+ \S+ was not found|^unable to translate dependency for /.test(message);
+  return /^requested Quadlet \w+ \S+ was not found|^quadlet pod unit \S+ does not exist|^cannot get the resource name of |^unable to translate dependency for /.test(
+    message,
+  );
 }
 
 function loading(line: string): Finding | undefined {

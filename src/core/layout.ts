@@ -1,6 +1,10 @@
 /** Which applications a source's files make: first-level directories of its paths that hold a unit, and what lies at the top. */
 
+import ignore from "ignore";
+
 import type { Problem, TreeEntry } from "./bundle.ts";
+import { isQuadlet, kindOf } from "./kinds.ts";
+import { followLinks } from "./links.ts";
 import {
   NameError,
   applicationId,
@@ -10,13 +14,14 @@ import {
   type RelativePath,
   type SourceName,
 } from "./names.ts";
-import { quadletSuffix } from "./quadlet.ts";
 
 /** A file of an application, and where Git has it. */
 export interface Located {
   readonly entry: TreeEntry;
   /** Below the repository's root. */
   readonly origin: string;
+  /** How many lines of the origin stand before this text, where it is a part of it. */
+  readonly linesBefore?: number;
 }
 
 /** The files of one application, not yet looked at. */
@@ -32,9 +37,11 @@ export interface Draft {
  * a later one overlays an earlier one by application and relative path.
  * A directory below a path is an application when it holds at least one unit at any depth. Units at the top of a path form
  * the application named after the source; it also gets the directories beside them that hold no unit and that one of those
- * units names (`Volume=./conf:…`), and their drop-in directories.
+ * units names (`Volume=./conf:…`), and their drop-in directories. Drop-ins of all units of a kind at the top of a path (`container.d/`)
+ * are every application's. What a `.pgoignore` names is left out, and so are units in directories for documentation and examples.
  */
-export function layout(source: SourceName, paths: readonly string[], entries: ReadonlyMap<string, TreeEntry>): readonly Draft[] {
+export function layout(source: SourceName, paths: readonly string[], tree: ReadonlyMap<string, TreeEntry>): readonly Draft[] {
+  const entries = wantedOf(followLinks(tree));
   const drafts = new Map<string, { files: Map<RelativePath, Located>; problems: Problem[] }>();
   const draftOf = (name: string) => {
     const existing = drafts.get(name);
@@ -52,19 +59,27 @@ export function layout(source: SourceName, paths: readonly string[], entries: Re
       draft.problems.push({ file: located.origin, line: undefined, message: error.message });
     }
   };
-  const places = paths.map((path) => entriesBelow(path, entries));
+  const general: (() => void)[] = [];
+  const places = paths.map((path) => new Map([...entriesBelow(path, entries)].filter(([file]) => !isSample(file))));
   // Of all paths together: an overlay may hold no more than a drop-in or an env file.
-  const units = places.flatMap((below) => [...below].filter(([file]) => quadletSuffix(file) !== undefined && !isDropIn(file)));
+  const units = places.flatMap((below) => [...below].filter(([file]) => isUnitFile(file)));
   const applications = new Set(units.filter(([file]) => file.includes("/")).map(([file]) => first(file)));
   const top = units.filter(([file]) => !file.includes("/"));
   const topTexts = top.map(([, { entry }]) => textOf(entry));
+  const owners = [...applications, ...(top.length > 0 ? [source] : [])];
   for (const [file, located] of places.flatMap((below) => [...below])) {
     if (file.startsWith(".")) continue;
     const directory = first(file);
     if (file.includes("/") && applications.has(directory)) add(directory, file.slice(directory.length + 1), located);
+    else if (isForAll(file) && file.split("/").length === 2)
+      general.push(() => {
+        for (const name of owners) if (draftOf(name).files.get(file as RelativePath) === undefined) add(name, file, located);
+      });
     else if (top.length > 0 && (!file.includes("/") || dropInOwner(file) !== undefined || topTexts.some((text) => names(text, directory))))
       add(source, file, located);
   }
+  // Last, so that an application's own file of that name is the one that counts; of two paths' the later.
+  for (const addGeneral of general.toReversed()) addGeneral();
   const [stray] = applications.has(source) ? top : [];
   if (stray !== undefined)
     draftOf(source).problems.push({
@@ -95,15 +110,55 @@ export function layout(source: SourceName, paths: readonly string[], entries: Re
   });
 }
 
-/** `web.container.d/10-env.conf`: part of a unit, not one. A `conf.d/site.conf` is an asset like others. */
+/** A unit's own file, quadlet or plain. A `conf.d/site.conf` is an asset like others. */
+export function isUnitFile(path: string): boolean {
+  return (isQuadlet(path) || kindOf(path) !== undefined) && !isDropIn(path);
+}
+
+/** `web.container.d/10-env.conf`: part of a unit, not one. */
 export function isDropIn(path: string): boolean {
   return path.endsWith(".conf") && dropInOwner(path) !== undefined;
+}
+
+/** Whether the generator or systemd would read it. */
+export function isUnitText(path: string): boolean {
+  return isUnitFile(path) || isDropIn(path);
 }
 
 /** `web.container` for a path in `web.container.d/`, `container` for one in `container.d/`; undefined for any other. */
 export function dropInOwner(path: string): string | undefined {
   const owner = /^(.+)\.d$/.exec(path.split("/").at(-2) ?? "")?.[1];
-  return owner !== undefined && quadletSuffix(`x.${owner}`) !== undefined ? owner : undefined;
+  return owner !== undefined && kindOf(`x.${owner}`) !== undefined ? owner : undefined;
+}
+
+/** A drop-in of all units of a kind. */
+function isForAll(path: string): boolean {
+  return isDropIn(path) && dropInOwner(path)?.includes(".") === false;
+}
+
+/** The generator looks into subdirectories: a `docs/sample.container` would go live. */
+const forReading = /^(?:docs?|documentation|examples?|samples?)$/i;
+
+/** Without what a `.pgoignore` names (gitignore(5), for the directory that it is in and below). */
+function wantedOf(entries: ReadonlyMap<string, TreeEntry>): ReadonlyMap<string, TreeEntry> {
+  const rules = [...entries].flatMap(([path, entry]) => {
+    if (path !== ".pgoignore" && !path.endsWith("/.pgoignore")) return [];
+    return [{ below: path.slice(0, -".pgoignore".length), ignored: ignore().add(textOf(entry)) }];
+  });
+  const isIgnored = (path: string) =>
+    rules.some(({ below, ignored }) => path.startsWith(below) && path !== below && ignored.ignores(path.slice(below.length)));
+  return new Map([...entries].filter(([path]) => !isIgnored(path)));
+}
+
+/** A unit in a directory for documentation or examples. */
+function isSample(path: string): boolean {
+  return (
+    isUnitText(path) &&
+    path
+      .split("/")
+      .slice(0, -1)
+      .some((part) => forReading.test(part))
+  );
 }
 
 function entriesBelow(path: string, entries: ReadonlyMap<string, TreeEntry>): ReadonlyMap<string, Located> {

@@ -20,32 +20,41 @@ export interface StartRecord extends StartedFrom {
 }
 
 /** Nobody can say what the service runs: it will be restarted. No invocation is called "none". */
-const unknownStart: StartRecord = { digest: digestOf("unknown"), inputs: [], invocation: "none" };
+export const unknownStart: StartRecord = { digest: digestOf("unknown"), inputs: [], invocation: "none" };
 
 export interface Readings {
   readonly service: ServiceReading;
   readonly record: StartRecord | undefined;
   /** The unit as it would be if the service were started from the files that lie on the host now. */
   readonly onDisk: Unit | undefined;
-  /** Where this application's files lie on the host. */
-  readonly directory: string;
+  readonly places: Places;
+  /** A network's or volume's: a start of it makes the object only where there is none. */
+  readonly keepsObject: boolean;
   /** A unit file was changed and systemd has not read it since: what it starts meanwhile is the text before. */
   readonly reloadPending: boolean;
 }
 
+/** Where this application's files lie on the host. */
+export interface Places {
+  readonly directory: string;
+  /** Plain units that pgo placed for it, in systemd's own directory. */
+  readonly units: ReadonlySet<string>;
+}
+
 export function observedService(readings: Readings): ObservedService {
-  const { service, record, directory } = readings;
+  const { service, record, places } = readings;
   return {
     loaded: service.load !== "not-found",
-    ours: isOurs(service, directory),
+    ours: isOurs(service, places),
     activity: activityOf(service.active),
     succeeded: service.result === "success" && record !== undefined,
+    isRecorded: record !== undefined,
     startedFrom: startedFrom(readings),
   };
 }
 
-function isOurs({ load, source, fragment }: ServiceReading, directory: string): boolean {
-  return source === "" ? fragment === "" || load === "not-found" : source.startsWith(`${directory}/`);
+function isOurs({ load, source, fragment }: ServiceReading, { directory, units }: Places): boolean {
+  return source === "" ? fragment === "" || load === "not-found" || units.has(fragment) : source.startsWith(`${directory}/`);
 }
 
 /**
@@ -53,10 +62,12 @@ function isOurs({ load, source, fragment }: ServiceReading, directory: string): 
  * what lay on disk: that is known only when the disk holds what was saved, and else nobody can say (a crash of pgo between
  * writing and restarting, or an edit by hand).
  */
-function startedFrom({ service, record, onDisk, reloadPending }: Readings): StartedFrom | undefined {
+function startedFrom({ service, record, onDisk, reloadPending, keepsObject }: Readings): StartedFrom | undefined {
   const taken = reloadPending ? undefined : onDisk;
   if (record === undefined) return activityOf(service.active) === "stopped" ? undefined : taken;
   if (record.digest === unknownStart.digest) return undefined;
+  // Another start found the network or volume there and left it as it was made.
+  if (keepsObject) return record;
   if (record.invocation === service.invocation || service.invocation === "") return record;
   return taken?.digest === record.digest ? record : undefined;
 }
@@ -67,7 +78,7 @@ function startedFrom({ service, record, onDisk, reloadPending }: Readings): Star
  * also when the name is given back.
  */
 export function remembered(readings: Readings): StartRecord {
-  if (!isOurs(readings.service, readings.directory)) return unknownStart;
+  if (!isOurs(readings.service, readings.places)) return unknownStart;
   const known = startedFrom(readings);
   return known === undefined ? unknownStart : { digest: known.digest, inputs: known.inputs, invocation: readings.service.invocation };
 }
@@ -84,7 +95,8 @@ export function unitOnDisk(
     const wanted = new Map(bundle.files.map((file) => [file.path, file.digest]));
     const same = unit.files.every((path) => files.get(path)?.digest === wanted.get(path));
     // A drop-in of another bundle, or of a person, makes another unit of the same file.
-    const strange = [...files.keys()].some((path) => path.split("/").at(-2) === `${unit.name}.d` && !unit.files.includes(path));
+    const owners = [`${unit.name}.d`, `${unit.service}.d`];
+    const strange = [...files.keys()].some((path) => owners.includes(path.split("/").at(-2) ?? "") && !unit.files.includes(path));
     if (same && !strange) return unit;
   }
   return undefined;

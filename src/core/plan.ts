@@ -1,20 +1,24 @@
 /** The planner: from what is wanted and what is seen to the steps between, each with its reason. Pure; the only one there is. */
 
 import type { Bundle, BundleFile, Input, Problem, Unit } from "./bundle.ts";
-import { isDropIn } from "./layout.ts";
+import { roleOf } from "./kinds.ts";
+import { isUnitText } from "./layout.ts";
 import type { ApplicationId, Digest, RelativePath, ServiceName } from "./names.ts";
-import { dependsOn, startOrder } from "./order.ts";
-import { quadletSuffix } from "./quadlet.ts";
+import { startOrder } from "./order.ts";
+import { placeOf, shownPath } from "./placing.ts";
+import { recreations, startSteps, type Recreation } from "./starts.ts";
 
 /** What an application shall be: a bundle, or not there at all. */
 export interface Goal {
   readonly application: ApplicationId;
   readonly bundle: Bundle | undefined;
+  /** Services that go to another application as they are: they run on. */
+  readonly passedOn?: ReadonlySet<ServiceName>;
 }
 
 /** What the host shows of one application. */
 export interface Observed {
-  /** Every file in the application's directory. */
+  /** Every file in the application's directories, and what lies where its plain units would go. */
   readonly files: ReadonlyMap<RelativePath, { readonly digest: Digest }>;
   /** What pgo placed there, or was about to: nothing else is ever removed or overwritten. */
   readonly inventory: ReadonlySet<RelativePath>;
@@ -22,8 +26,17 @@ export interface Observed {
   readonly known: readonly Unit[];
   /** Of the services of the goal's and the known units. */
   readonly services: ReadonlyMap<ServiceName, ObservedService>;
+  /** Plain units that systemd has enabled. */
+  readonly enabled: ReadonlySet<ServiceName>;
+  /** Units of other applications that use one of these and run. */
+  readonly dependents: readonly Dependent[];
   /** A unit file was changed and systemd has not read it since. */
   readonly reloadPending: boolean;
+}
+
+export interface Dependent {
+  readonly application: ApplicationId;
+  readonly unit: Unit;
 }
 
 export interface ObservedService {
@@ -33,6 +46,8 @@ export interface ObservedService {
   readonly activity: "running" | "changing" | "failed" | "stopped";
   /** The last run ended well: all that a oneshot has to do. */
   readonly succeeded: boolean;
+  /** pgo has started it before. */
+  readonly isRecorded: boolean;
   /** What it runs, or ran last; undefined where nobody can say. */
   readonly startedFrom: StartedFrom | undefined;
 }
@@ -44,13 +59,29 @@ export interface StartedFrom {
 
 export type Step = { readonly because: string } & (
   | { readonly kind: "stop"; readonly service: ServiceName }
+  | { readonly kind: "disable"; readonly service: ServiceName }
+  | { readonly kind: "enable"; readonly service: ServiceName }
   | { readonly kind: "remove"; readonly path: RelativePath }
   | { readonly kind: "write"; readonly file: BundleFile; readonly replaces: Digest | undefined }
   | { readonly kind: "reload" }
   | { readonly kind: "reset-failed"; readonly service: ServiceName }
-  | { readonly kind: "remove-network"; readonly network: string }
-  | { readonly kind: "start"; readonly service: ServiceName; readonly unit: Unit }
-  | { readonly kind: "restart"; readonly service: ServiceName; readonly unit: Unit }
+  | { readonly kind: "remove-network"; readonly network: string; readonly service: ServiceName }
+  | {
+      readonly kind: "start";
+      readonly service: ServiceName;
+      readonly unit: Unit;
+      /** Whose it is, where it is not the plan's own application. */
+      readonly of?: ApplicationId;
+    }
+  | {
+      readonly kind: "restart";
+      readonly service: ServiceName;
+      readonly unit: Unit;
+      /** Without those that require it: what uses an image runs on while a new one is fetched or built, and restarts when that is there. */
+      readonly alone: boolean;
+      /** Services to be restarted later in this plan that systemd may restart with this one: each is restarted once. */
+      readonly carries: readonly ServiceName[];
+    }
 );
 
 export interface Plan {
@@ -70,9 +101,11 @@ export function plan(goal: Goal, observed: Observed): Plan {
   const conflicts = conflictsOf(files, units, observed);
   if (conflicts.length > 0) return { application: goal.application, steps: [], conflicts };
 
-  const gone = observed.known.filter((unit) => !units.some((kept) => kept.service === unit.service));
+  const gone = observed.known.filter(
+    (unit) => goal.passedOn?.has(unit.service) !== true && !units.some((kept) => kept.service === unit.service),
+  );
   // To stop a network's unit stops all whose text, as systemd has read it, names it: so that comes when that is read anew and its users run on.
-  const [containers, objects] = [gone.filter((unit) => unit.kind === "container"), gone.filter((unit) => unit.kind !== "container")];
+  const [objects, others] = [gone.filter((unit) => roleOf(unit.kind) === "object"), gone.filter((unit) => roleOf(unit.kind) !== "object")];
   const removals = [...observed.inventory]
     .filter((path) => observed.files.has(path) && !files.some((file) => file.path === path))
     .sort()
@@ -83,20 +116,53 @@ export function plan(goal: Goal, observed: Observed): Plan {
       const present = observed.files.get(file.path);
       return { kind: "write", file, replaces: present?.digest, because: present === undefined ? "not on the host" : "differs on the host" };
     });
+  const recreated = recreations(units, observed);
   return {
     application: goal.application,
     conflicts: [],
     steps: [
-      ...stops(containers, observed),
+      ...disables(observed.known, units, observed),
+      ...stops(others, observed),
       ...removals,
       ...writes,
       ...reload([...removals, ...writes], { units, gone }, observed),
-      ...cleanUp(containers, observed),
-      ...startOrder(units).flatMap((unit) => startSteps(unit, units, observed)),
+      ...cleanUp(others, observed),
+      ...enables(units, observed),
+      ...recreated.flatMap(recreate),
+      ...startSteps(units, recreated, observed),
       ...stops(objects, observed),
       ...cleanUp(objects, observed),
     ],
   };
+}
+
+/** What is in the network is stopped first, then the network's unit and the network itself: neither goes while it is used. */
+function recreate({ network, users, isUp, because }: Recreation): readonly Step[] {
+  const stop = (service: ServiceName): Step => ({ kind: "stop", service, because });
+  return [
+    ...users.map(stop),
+    ...(isUp ? [stop(network.service)] : []),
+    { kind: "remove-network", network: network.object, service: network.service, because },
+  ];
+}
+
+function enables(units: readonly Unit[], { enabled }: Observed): readonly Step[] {
+  return units
+    .filter((unit) => unit.installs && !enabled.has(unit.service))
+    .map(({ service }): Step => ({ kind: "enable", service, because: "its [Install] says so" }));
+}
+
+/** While the file is still there, which says what to undo. */
+function disables(known: readonly Unit[], units: readonly Unit[], { enabled, services, inventory }: Observed): readonly Step[] {
+  const found = known.filter(({ service, file, installs }) => {
+    const kept = units.find((unit) => unit.service === service);
+    return installs && enabled.has(service) && kept?.installs !== true && services.get(service)?.ours === true && inventory.has(file);
+  });
+  return [...new Set(found.map(({ service }) => service))].map((service) => ({
+    kind: "disable",
+    service,
+    because: units.some((unit) => unit.service === service) ? "its [Install] is gone" : "it is gone",
+  }));
 }
 
 /** What is somebody else's: a file where ours would go, or a unit that the host takes instead of ours. */
@@ -111,21 +177,23 @@ function conflictsOf(files: readonly BundleFile[], units: readonly Unit[], obser
   });
   return [
     ...occupied.map(({ path }) => ({
-      file: path,
+      file: shownPath(path),
       line: undefined,
       message: "a file that pgo did not place is there on the host: move it away, then run ctl sync",
     })),
     ...taken.map(({ file, service }) => ({
-      file,
+      file: shownPath(file),
       line: undefined,
       message: `${service} comes of a file that pgo did not place, see systemctl cat ${service}: remove it, run systemctl daemon-reload, then ctl sync`,
     })),
   ];
 }
 
-/** Users before what they use. */
+/** Users before what they use, and what would trigger a service before that. */
 function stops(gone: readonly Unit[], observed: Observed): readonly Step[] {
-  return [...startOrder(gone)].reverse().flatMap((unit): readonly Step[] => {
+  const last = startOrder(gone).toReversed();
+  const isTrigger = (unit: Unit) => roleOf(unit.kind) === "trigger";
+  return [...last.filter(isTrigger), ...last.filter((unit) => !isTrigger(unit))].flatMap((unit): readonly Step[] => {
     const service = observed.services.get(unit.service);
     if (service?.ours !== true || service.activity === "stopped" || service.activity === "failed") return [];
     return [{ kind: "stop", service: unit.service, because: `${unit.name} is gone` }];
@@ -139,10 +207,15 @@ function reload(
 ): readonly Step[] {
   const changed = changes
     .map((step) => (step.kind === "write" ? step.file.path : step.kind === "remove" ? step.path : ""))
-    .filter(isUnitText);
+    .filter((path) => path !== "" && isRead(path));
   const [first] = changed;
   if (first !== undefined)
-    return [{ kind: "reload", because: changed.length === 1 ? `${first} changed` : `${changed.length} unit files changed` }];
+    return [
+      {
+        kind: "reload",
+        because: changed.length === 1 ? `${shownPath(first as RelativePath)} changed` : `${changed.length} unit files changed`,
+      },
+    ];
   if (observed.reloadPending) return [{ kind: "reload", because: "systemd has not read the last change yet" }];
   const unknown = units.find((unit) => observed.services.get(unit.service)?.loaded !== true);
   if (unknown !== undefined) return [{ kind: "reload", because: `systemd does not know ${unknown.service}` }];
@@ -161,55 +234,14 @@ function cleanUp(gone: readonly Unit[], observed: Observed): readonly Step[] {
     if (service?.ours !== true || (service.activity !== "failed" && !observed.inventory.has(unit.file))) return [];
     const because = `${unit.name} is gone`;
     const reset: Step = { kind: "reset-failed", service: unit.service, because };
-    // A network holds nothing that could be lost, and a later one of its name must not find the old settings. A volume stays.
-    return unit.kind === "network" ? [reset, { kind: "remove-network", network: unit.object, because }] : [reset];
+    // Forgotten last, by the reset: while a network may be there, it must be known that it may. It holds nothing that could be lost, and a later one of its name must not find the old settings. A volume stays.
+    return unit.kind === "network" ? [{ kind: "remove-network", network: unit.object, service: unit.service, because }, reset] : [reset];
   });
 }
 
-function startSteps(unit: Unit, units: readonly Unit[], observed: Observed): readonly Step[] {
-  const service = observed.services.get(unit.service);
-  const start = (because: string): readonly Step[] => [{ kind: "start", service: unit.service, unit, because }];
-  // One that systemd has forgotten may still run, of a file that somebody deleted: to start it would change nothing.
-  if (service === undefined || (service.activity === "stopped" && (!service.loaded || service.startedFrom === undefined)))
-    return start("new");
-  if (unit.kind !== "container") return service.activity === "running" ? [] : start(`${unit.service} is not active`);
-
-  const reasons =
-    service.startedFrom === undefined ? ["nobody can say what it was started from"] : differences(service.startedFrom.inputs, unit.inputs);
-  const changed = service.startedFrom?.digest !== unit.digest;
-  switch (service.activity) {
-    case "running":
-    case "changing":
-      return changed ? [{ kind: "restart", service: unit.service, unit, because: reasons.join(", ") }] : [];
-    case "stopped":
-    case "failed":
-      if (unit.oneshot && !changed && service.succeeded) return [];
-      return start(changed ? reasons.join(", ") : service.activity === "failed" ? "it has failed" : needed(unit, units));
-  }
-}
-
-function needed(unit: Unit, units: readonly Unit[]): string {
-  const user = units.find((other) => dependsOn(other, unit));
-  return user === undefined ? "it is not running" : `it is not running, and ${user.service} needs it`;
-}
-
-/** What differs between what a service was started from and what it would be started from, in words. */
-export function differences(before: readonly Input[], after: readonly Input[]): readonly string[] {
-  const key = (input: Input) => `${input.within ?? ""}\0${input.label}`;
-  const old = new Map(before.map((input) => [key(input), input]));
-  const now = new Map(after.map((input) => [key(input), input]));
-  const say = (input: Input, verb: string) =>
-    input.within === undefined ? `${input.label} ${verb}` : `${input.label} ${verb} in ${input.within}`;
-  return [
-    ...after.filter((input) => old.has(key(input)) && old.get(key(input))?.digest !== input.digest).map((input) => say(input, "changed")),
-    ...after.filter((input) => !old.has(key(input))).map((input) => say(input, "added")),
-    ...before.filter((input) => !now.has(key(input))).map((input) => say(input, "removed")),
-  ];
-}
-
 /** Whether systemd or the generator reads this file at daemon-reload. */
-function isUnitText(path: string): boolean {
-  return path !== "" && (quadletSuffix(path) !== undefined || isDropIn(path));
+function isRead(path: RelativePath): boolean {
+  return placeOf(path).place === "unit" || isUnitText(path);
 }
 
 /** The images that the plan's starts need, each once. */
@@ -227,17 +259,27 @@ export function targetOf(step: Step): string {
     case "stop":
     case "start":
     case "restart":
+    case "enable":
+    case "disable":
     case "reset-failed":
       return step.service;
     case "remove":
-      return step.path;
+      return shownPath(step.path);
     case "write":
-      return step.file.path;
+      return shownPath(step.file.path);
     case "reload":
       return "systemd";
     case "remove-network":
       return step.network;
   }
+}
+
+/**
+ * Whether systemd may have stopped more than the steps say: what requires a stopped unit by the text that it had read, or a pod whose last
+ * member went. Then the host is looked at again, and what is missing started.
+ */
+export function stopsMore({ steps }: Plan, units: readonly Unit[]): boolean {
+  return steps.some(({ kind }) => kind === "stop" || (kind === "restart" && units.some((unit) => unit.kind === "pod")));
 }
 
 /** What a repair found, by the steps it took: `conf/a.txt (not on the host), web.service (it has failed) and 2 more`. */
@@ -252,14 +294,16 @@ export function explain(steps: readonly Step[]): readonly string[] {
   return steps.map((step) => {
     switch (step.kind) {
       case "write":
-        return `${step.replaces === undefined ? "+" : "~"} ${step.file.path}`;
+        return `${step.replaces === undefined ? "+" : "~"} ${targetOf(step)}`;
       case "remove":
-        return `- ${step.path}`;
+        return `- ${targetOf(step)}`;
       case "reload":
         return `  daemon-reload: ${step.because}`;
       case "stop":
       case "start":
       case "restart":
+      case "enable":
+      case "disable":
       case "reset-failed":
       case "remove-network":
         return `  ${step.kind} ${targetOf(step)}: ${step.because}`;

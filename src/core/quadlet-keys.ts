@@ -100,13 +100,13 @@ const keys: Readonly<Record<string, readonly string[]>> = {
  */
 export function adviseOn(message: string, text: string): { readonly line: number | undefined; readonly advice: string } {
   const entries = parseUnit(text);
-  const missing = /Quadlet \S+ (\S+) was not found/.exec(message)?.[1];
+  const missing = /(?:Quadlet \S+ (?=\S+ was not found)|quadlet pod unit |cannot get the resource name of )(\S+)/.exec(message)?.[1];
   if (missing !== undefined) return { line: entries.find(({ value }) => value.split(/[\s:=,]+/).includes(missing))?.line, advice: "" };
   const match = /key '([^']+)' in group '([^']+)'/.exec(message);
   if (match === null) return { line: undefined, advice: "" };
   const [, key = "", group = ""] = match;
   const line = entries.find((entry) => entry.section === group && entry.key === key)?.line;
-  if (keys[group]?.includes(key) === true) return { line, advice: " (a newer Podman knows it, this host's does not)" };
+  if (keys[group]?.includes(key) === true) return { line, advice: " (a newer Podman knows it, this one does not)" };
   const meant = closest(key, keys[group] ?? []);
   return { line, advice: meant === undefined ? "" : ` (did you mean ${meant}?)` };
 }

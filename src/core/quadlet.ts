@@ -1,63 +1,74 @@
-/** What a quadlet says: which service comes of it, which Podman object, and which other units and files it names (podman-systemd.unit(5)). */
+/** What a unit says: which service comes of it, which Podman object, and which other units and files it names (podman-systemd.unit(5)). */
 
-import type { UnitKind } from "./bundle.ts";
+import { isQuadlet, isQuadletKind, kindOf, roleOf, traitsOf, type QuadletKind, type UnitKind } from "./kinds.ts";
 import { serviceName, unitName, type ServiceName, type UnitName } from "./names.ts";
 import { lastValue, values, words, type Entry } from "./unit-text.ts";
 
-/** Every suffix that Podman's generator takes for a quadlet. */
-export const quadletSuffixes = ["container", "pod", "volume", "network", "kube", "image", "build", "artifact", "quadlets"] as const;
-export type QuadletSuffix = (typeof quadletSuffixes)[number];
-
-/** Unit files of systemd itself that may lie beside quadlets. */
-export const plainSuffixes = ["service", "timer", "socket", "path", "target", "mount", "automount", "slice", "swap"] as const;
-
-const sections: Readonly<Record<UnitKind, string>> = { container: "Container", network: "Network", volume: "Volume" };
-
-/** The suffix of a path's last part when it is a quadlet's. */
-export function quadletSuffix(path: string): QuadletSuffix | undefined {
-  return quadletSuffixes.find((suffix) => path.endsWith(`.${suffix}`) && !path.endsWith(`/.${suffix}`) && path !== `.${suffix}`);
-}
-
-/** Whether pgo places units of this kind. */
-export function isUnitKind(suffix: QuadletSuffix): suffix is UnitKind {
-  return suffix in sections;
-}
-
-export interface QuadletFacts {
+export interface UnitFacts {
   readonly service: ServiceName;
   readonly object: string;
   readonly uses: readonly UnitName[];
   readonly after: readonly ServiceName[];
+  readonly pod: UnitName | undefined;
   readonly image: string | undefined;
   readonly authFile: string | undefined;
   readonly healthCmd: boolean;
   readonly oneshot: boolean;
-  /** Paths as written that are relative to the quadlet's directory: env files, mounted files and directories. */
+  /** A plain unit's `[Install]` asks to be enabled; a quadlet's acts at reload by itself. */
+  readonly installs: boolean;
+  /** Units that it triggers, as a timer, socket or path does: its namesake where it names none. */
+  readonly triggers: readonly ServiceName[];
+  /** Paths as written that are relative to the unit's directory: env files, mounted files and directories, build contexts. */
   readonly paths: readonly string[];
 }
 
 /**
- * Reads the merged entries of a quadlet and its drop-ins.
+ * Reads the merged entries of a unit and its drop-ins. `name` is an instance's own (`web@1.container`), not its template's.
  * Throws NameError where ServiceName= or a named unit is not a name.
  */
-export function quadletFacts(name: UnitName, kind: UnitKind, entries: readonly Entry[]): QuadletFacts {
-  const section = sections[kind];
-  const base = name.slice(0, name.lastIndexOf("."));
-  const ends = kind === "container" ? "" : `-${kind}`;
-  const objectKey = { container: "ContainerName", network: "NetworkName", volume: "VolumeName" }[kind];
+export function unitFacts(name: UnitName, kind: UnitKind, entries: readonly Entry[]): UnitFacts {
+  return isQuadletKind(kind) ? quadletFacts(name, kind, entries) : plainFacts(name, entries);
+}
+
+function quadletFacts(name: UnitName, kind: QuadletKind, entries: readonly Entry[]): UnitFacts {
+  const { section, ends, objectKey } = traitsOf(kind);
+  const base = baseName(name);
   const named = [...namedInSection(entries, section), ...namedInUnit(entries)];
   const image = lastValue(entries, section, "Image");
   const health = lastValue(entries, section, "HealthCmd");
+  const pod = lastValue(entries, section, "Pod");
   return {
     service: serviceName(`${lastValue(entries, section, "ServiceName") ?? `${base}${ends}`}.service`),
-    object: lastValue(entries, section, objectKey) ?? `systemd-${base}`,
-    uses: [...new Set(named.filter((one) => quadletSuffix(one) !== undefined))].map(unitName),
-    after: [...new Set(named.filter((one) => one.endsWith(".service")))].map(serviceName),
-    image: kind === "container" && image !== undefined && quadletSuffix(image) === undefined ? image : undefined,
+    object: (objectKey === undefined ? undefined : lastValue(entries, section, objectKey)) ?? defaultObject(base, kind),
+    uses: [...new Set(named.filter(isQuadlet))].map(unitName),
+    after: [...new Set(named.filter((one) => !isQuadlet(one)))].map(serviceName),
+    pod: kind === "container" && pod?.endsWith(".pod") === true ? unitName(pod) : undefined,
+    image: kind === "container" && image !== undefined && !isQuadlet(image) ? image : undefined,
     authFile: lastValue(entries, section, "AuthFile"),
     healthCmd: health !== undefined && health !== "" && health !== "none",
+    // A .build's service ends and is inactive then, an .image's or .artifact's remains (the generator's output, Podman 5.4).
+    oneshot: lastValue(entries, "Service", "Type") === "oneshot" || roleOf(kind) === "supply",
+    installs: false,
+    triggers: [],
+    paths: relativePaths(entries, kind),
+  };
+}
+
+function plainFacts(name: UnitName, entries: readonly Entry[]): UnitFacts {
+  const named = namedInUnit(entries);
+  return {
+    service: serviceName(name),
+    object: "",
+    uses: [...new Set(named.filter(isQuadlet))].map(unitName),
+    after: [...new Set(named.filter((one) => !isQuadlet(one)))].map(serviceName),
+    pod: undefined,
+    image: undefined,
+    authFile: undefined,
+    healthCmd: false,
     oneshot: lastValue(entries, "Service", "Type") === "oneshot",
-    paths: relativePaths(entries, section),
+    installs: ["WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also"].some((key) => values(entries, "Install", key).length > 0),
+    triggers: triggersOf(name, entries),
+    paths: [],
   };
 }
 
@@ -70,20 +81,32 @@ export function isInert(entry: Entry): boolean {
   );
 }
 
+/** `Unit=` of a timer or path, `Service=` of a socket; without it the service of the same name (systemd.timer(5), systemd.socket(5)). */
+function triggersOf(name: UnitName, entries: readonly Entry[]): readonly ServiceName[] {
+  const kind = kindOf(name);
+  if (kind !== "timer" && kind !== "path" && kind !== "socket") return [];
+  const [section, key] = { timer: ["Timer", "Unit"], path: ["Path", "Unit"], socket: ["Socket", "Service"] }[kind] as [string, string];
+  const accept = kind === "socket" && /^(?:1|yes|true|on)$/i.test(lastValue(entries, "Socket", "Accept") ?? "");
+  return [serviceName(lastValue(entries, section, key) ?? `${baseName(name)}${accept ? "@" : ""}.service`)];
+}
+
 /** `Network=app.network:ip=10.0.0.2`, `Volume=db.volume:/data`, `Mount=type=volume,source=db.volume,…`, `Image=x.image`, `Pod=x.pod`. */
 function namedInSection(entries: readonly Entry[], section: string): readonly string[] {
   const firstParts = ["Network", "Volume", "Image", "Pod", "Rootfs"].flatMap((key) =>
     values(entries, section, key).map(({ value }) => value.split(":")[0] ?? ""),
   );
-  return [...firstParts, ...mountSources(entries, section)].filter((name) => !name.includes("/") && quadletSuffix(name) !== undefined);
+  return [...firstParts, ...mountSources(entries, section)].filter((name) => !name.includes("/") && isQuadlet(name));
 }
 
 const orderings = ["After", "Requires", "Wants", "BindsTo", "Requisite", "PartOf", "Upholds"];
 
 function namedInUnit(entries: readonly Entry[]): readonly string[] {
-  return orderings
-    .flatMap((key) => values(entries, "Unit", key).flatMap(({ value }) => words(value)))
-    .filter((name) => !name.includes("%") && (name.endsWith(".service") || quadletSuffix(name) !== undefined));
+  return (
+    orderings
+      // A backslash is part of a unit's name (systemd.unit(5), "String Escaping").
+      .flatMap((key) => values(entries, "Unit", key).flatMap(({ value }) => words(value, "keep")))
+      .filter((name) => !name.includes("%") && (isQuadlet(name) || (kindOf(name) !== undefined && !name.endsWith(".target"))))
+  );
 }
 
 function mountSources(entries: readonly Entry[], section: string): readonly string[] {
@@ -95,11 +118,42 @@ function mountSources(entries: readonly Entry[], section: string): readonly stri
   );
 }
 
-/** EnvironmentFile= is relative to the quadlet always, Volume= and mount sources when they start with a dot. */
-function relativePaths(entries: readonly Entry[], section: string): readonly string[] {
-  const envFiles = values(entries, section, "EnvironmentFile").map(({ value }) => value.replace(/^-/, ""));
-  const mounted = [...values(entries, section, "Volume").map(({ value }) => value.split(":")[0] ?? ""), ...mountSources(entries, section)];
-  return [...new Set([...envFiles, ...mounted.filter((path) => path.startsWith("."))])].filter(
-    (path) => path !== "" && !path.includes("%"),
+/**
+ * EnvironmentFile=, Yaml= and ConfigMap= are relative to the quadlet always, Volume= and mount sources when they start with a dot.
+ * A build reads its context, which SetWorkingDirectory= names, and File= below that; without a context File= is absolute.
+ */
+function relativePaths(entries: readonly Entry[], kind: QuadletKind): readonly string[] {
+  const { section } = traitsOf(kind);
+  const all = (key: string) => values(entries, section, key).map(({ value }) => value);
+  const named = [...all("EnvironmentFile").map((path) => path.replace(/^-/, "")), ...all("Yaml"), ...all("ConfigMap")];
+  const mounted = [...all("Volume").map((value) => value.split(":")[0] ?? ""), ...mountSources(entries, section)];
+  const secrets = kind === "build" ? all("Secret").map((value) => /(?:^|,)src=([^,]+)/.exec(value)?.[1] ?? "") : [];
+  return [...new Set([...named, ...mounted.filter((path) => path.startsWith(".")), ...secrets, ...contextOf(entries, kind)])].filter(
+    (path) => path !== "" && !path.includes("%") && !/^[a-z]+:\/\//.test(path),
   );
+}
+
+function contextOf(entries: readonly Entry[], kind: QuadletKind): readonly string[] {
+  if (kind !== "build") return [];
+  const file = lastValue(entries, "Build", "File") ?? "";
+  const directory = lastValue(entries, "Build", "SetWorkingDirectory") ?? "";
+  switch (directory) {
+    case "":
+      return [file];
+    case "unit":
+      return ["."];
+    case "file":
+      return [file.includes("/") ? file.slice(0, file.lastIndexOf("/")) : "."];
+    default:
+      return [directory];
+  }
+}
+
+/** `systemd-web`; for an instance `systemd-web_1` (the generator's `systemd-%p_%i`). */
+function defaultObject(base: string, kind: QuadletKind): string {
+  return `systemd-${kind === "container" ? base.replace("@", "_") : base}`;
+}
+
+function baseName(name: string): string {
+  return name.slice(0, name.lastIndexOf("."));
 }

@@ -1,6 +1,7 @@
 /** The verdict on a unit's health: from one look after another to healthy, starting or unhealthy. */
 
 import type { Unit } from "./bundle.ts";
+import { roleOf } from "./kinds.ts";
 import type { Check, Health, Sample, UnitHealth } from "./health.ts";
 
 /** One look at a unit. */
@@ -14,7 +15,14 @@ export interface Look {
   readonly restarts: number;
   readonly activeSince: Date | undefined;
   /** Of the container that the service runs; undefined where there is none. */
-  readonly container: { readonly state: string; readonly health: "healthy" | "unhealthy" | "starting" | undefined } | undefined;
+  readonly container:
+    | {
+        readonly name: string;
+        readonly state: string;
+        readonly exitCode: number;
+        readonly health: "healthy" | "unhealthy" | "starting" | undefined;
+      }
+    | undefined;
   /** Of the unit's probe; undefined where it has none, or was not asked because it is not up. */
   readonly sample: Sample | undefined;
 }
@@ -114,16 +122,21 @@ export function verdict(track: Track, unit: Unit, check: Check, now: Date): Verd
 
 /** Whether a unit that passes has done so for long enough to be believed. */
 function isSettled(unit: Unit, { patience }: Check, look: Look): boolean {
-  return unit.kind !== "container" || unit.oneshot || upFor(look) >= patience.minHealthyTime;
+  return !isWorkload(unit) || unit.oneshot || upFor(look) >= patience.minHealthyTime;
 }
 
 function upFor({ at, activeSince }: Look): number {
   return activeSince === undefined ? Infinity : at.getTime() - activeSince.getTime();
 }
 
-/** What vouches for a unit: a network or volume is healthy when its unit is active. */
+/** Of all others systemd's own state is all there is to know: a timer waits, a socket listens, a network is there. */
+function isWorkload(unit: Unit): boolean {
+  return roleOf(unit.kind) === "workload";
+}
+
+/** What vouches for a unit. */
 export function checkedBy(unit: Unit, check: Check): UnitHealth["checkedBy"] {
-  if (unit.kind !== "container") return "unit";
+  if (!isWorkload(unit)) return "unit";
   return check.by === "probe" ? check.probe.kind : check.by;
 }
 
@@ -135,19 +148,23 @@ export function isUp(look: Pick<Look, "active">): boolean {
 type Judged = { readonly result: "pass" } | { readonly result: "fail" | "wait" | "unasked"; readonly message: string };
 
 function judge(unit: Unit, check: Check, look: Look): Judged {
-  if (unit.kind !== "container") return isUp(look) ? { result: "pass" } : { result: "fail", message: `${unit.service} is ${look.active}` };
   if (unit.oneshot && look.result === "success" && (look.active === "inactive" || look.sub === "exited")) return { result: "pass" };
   // With Notify=healthy the unit stays `activating` until Podman's health check passes; that is waiting, with its own deadline.
   if (!isUp(look)) {
-    const message = `${unit.service} is ${look.active} (${look.sub})`;
+    const message = `${unit.service} is ${look.active}${isWorkload(unit) ? ` (${look.sub})` : ""}`;
     return { result: look.active === "activating" && look.sub !== "auto-restart" ? "wait" : "fail", message };
   }
-  if (look.container?.state !== "running") return { result: "fail", message: `its container is ${look.container?.state ?? "not there"}` };
+  const { container } = look;
+  // Of several containers that Kubernetes YAML makes, one may have done its work and ended.
+  if (unit.kind === "kube" && container !== undefined && container.state !== "running" && container.exitCode !== 0)
+    return { result: "fail", message: `its container ${container.name} has ended with ${container.exitCode}` };
+  if (unit.kind === "container" && container?.state !== "running")
+    return { result: "fail", message: `its container is ${container?.state ?? "not there"}` };
   switch (check.by) {
     case "process":
       return { result: "pass" };
     case "podman":
-      return judgePodman(look.container.health);
+      return judgePodman(container?.health);
     case "probe":
       return look.sample ?? { result: "unasked", message: "not probed yet" };
   }
@@ -169,7 +186,7 @@ function judgePodman(health: "healthy" | "unhealthy" | "starting" | undefined): 
 function deathOf(unit: Unit, look: Look): string | undefined {
   if (unit.oneshot && look.result === "success") return undefined;
   if (look.active === "failed") return `has failed: ${exitOf(look)}`;
-  if (unit.kind === "container" && look.active === "inactive") return `has stopped: ${exitOf(look)}`;
+  if (isWorkload(unit) && look.active === "inactive") return `has stopped: ${exitOf(look)}`;
   return undefined;
 }
 

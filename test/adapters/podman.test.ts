@@ -9,6 +9,7 @@ import { openPodman, type PodmanSettings } from "../../src/adapters/podman/podma
 import type { Podman } from "../../src/ports.ts";
 import { podmanContract } from "../contracts/podman.ts";
 import { FakePodman, listed } from "../fakes/podman.ts";
+import { assertSilent } from "../planted.ts";
 
 const { signal } = new AbortController();
 
@@ -56,6 +57,7 @@ test("the port's promises", async (t) => {
     fake.registry.set(`127.0.0.1:5001/${name}`, { login: "ed:s3cret-token" });
   }
   fake.networks.set("spare", false).set("busy", true);
+  fake.makeSecret("foreign", "theirs");
   await podmanContract(t, {
     podman,
     authFiles: {
@@ -66,8 +68,10 @@ test("the port's promises", async (t) => {
       fake.hostLogin = "ed:s3cret-token";
       return Promise.resolve();
     },
+    valueOf: (name) => Promise.resolve(String(fake.secrets.get(name)?.value)),
     version: /^5\.4\.2$/,
   });
+  for (const call of fake.calls) assertSilent([call, decodeURIComponent(call)]);
 });
 
 test("one call lists the containers of all services, their health included", async (t) => {
@@ -282,6 +286,28 @@ test("a password that an error repeats is ***", async (t) => {
     ok: false,
     trouble: 'pull quay.io/a:1: Get "https://***@auth.example.com/": bad password ***',
   });
+});
+
+test("a secret that Podman's answer repeats is ***, and one that can't be listed right is an error", async (t) => {
+  const { fake, podman } = await open(t);
+  const value = 'pl4nted "x"';
+  const secret = { name: "db", value: Buffer.from(value), labels: {}, replace: true };
+  fake.faults.push({ status: 500, body: JSON.stringify({ message: `driver failed with ${value}` }) });
+  assert.deepEqual(await podman.saveSecret(secret, signal), {
+    ok: false,
+    trouble: "save secret db: podman answers 500: driver failed with ***",
+  });
+  fake.faults.push("end");
+  const broken = await podman.saveSecret(secret, signal);
+  assert.ok(!broken.ok);
+  assert.match(broken.trouble, /^save secret db: podman socket .*: the connection broke off before the answer was complete$/);
+  for (const body of ["[{}]", '[{"ID":"ab","Spec":{}}]', '[{"ID":"../x","UpdatedAt":"2026-01-01T00:00:00Z","Spec":{"Name":"a"}}]', "{}"]) {
+    fake.faults.push({ status: 200, body });
+    await assert.rejects(podman.secrets(signal), { message: "list secrets: podman's answer is not as expected" });
+  }
+  fake.makeSecret("db", "x");
+  fake.faults.push("none", { status: 500, body: '{"message":"locked"}' });
+  assert.deepEqual(await podman.removeSecret("db", signal), { ok: false, trouble: "remove secret db: podman answers 500: locked" });
 });
 
 test("closing ends the calls under way", async (t) => {

@@ -16,6 +16,7 @@ async function run(words: string, name = "pgo", overrides: Partial<Actions> = {}
     healthcheck: note("healthcheck"),
     bootstrap: note("bootstrap"),
     uninstall: note("uninstall"),
+    validate: note("validate"),
     configCheck: note("config check"),
     configDirectories: note("config directories"),
     configInit: note("config init"),
@@ -23,6 +24,7 @@ async function run(words: string, name = "pgo", overrides: Partial<Actions> = {}
       asked.push(options.socket === undefined ? command : [command, options.socket]);
       return Promise.resolve(0);
     },
+    secret: note("secret"),
     ...overrides,
   };
   const terminal = captured();
@@ -48,6 +50,21 @@ test("each command reaches its action with its options", async () => {
     ],
     ["uninstall --keep-running", ["uninstall", { keepRunning: true }]],
     ["uninstall", ["uninstall", { keepRunning: false }]],
+    [
+      "validate /repo",
+      [
+        "validate",
+        { directory: "/repo", paths: [], source: undefined, format: undefined, rootless: false, generator: undefined, strict: false },
+      ],
+    ],
+    [
+      "validate . --path a --path b --source fleet --format sarif --rootless --generator /g --strict",
+      ["validate", { directory: ".", paths: ["a", "b"], source: "fleet", format: "sarif", rootless: true, generator: "/g", strict: true }],
+    ],
+    [
+      "validate . --json",
+      ["validate", { directory: ".", paths: [], source: undefined, format: "json", rootless: false, generator: undefined, strict: false }],
+    ],
     ["config check", ["config check"]],
     ["config directories", ["config directories"]],
     ["config init --output /x", ["config init", { output: "/x" }]],
@@ -67,6 +84,11 @@ test("each command reaches its action with its options", async () => {
     ["ctl suspend shop", { name: "suspend", target: "shop", forMs: undefined, json: false }],
     ["ctl resume shop", { name: "resume", target: "shop", json: false }],
     ["ctl events --follow --limit 3", { name: "events", limit: 3, follow: true, json: false }],
+    ["ctl secret set DB_PASSWORD", ["secret", { name: "set", secret: "DB_PASSWORD", file: "ctl.env" }]],
+    ["ctl secret set DB_PASSWORD --file shop.env", ["secret", { name: "set", secret: "DB_PASSWORD", file: "shop.env" }]],
+    ["ctl secret list", ["secret", { name: "list", json: false }]],
+    ["ctl secret list --json", ["secret", { name: "list", json: true }]],
+    ["ctl secret remove DB_PASSWORD", ["secret", { name: "remove", secret: "DB_PASSWORD" }]],
     ["ctl version --json", { name: "version", json: true }],
     ["ctl --socket /s version", [{ name: "version", json: false }, "/s"]],
   ];
@@ -94,9 +116,16 @@ test("wrong usage is exit code 2, with what is wrong and where help is", async (
     "ctl rollback",
     "ctl history --limit 0",
     "ctl suspend a --for soon",
+    "ctl secret",
+    "ctl secret set",
+    "ctl secret set A value",
     "run --json",
     "config",
     "bootstrap a b",
+    "validate",
+    "validate a b",
+    "validate a --format xml",
+    "validate a --json --format text",
   ]) {
     const { code, asked, err, out } = await run(words);
     assert.equal(code, 2, words);

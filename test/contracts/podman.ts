@@ -3,12 +3,14 @@
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import type { ContainerState, Podman } from "../../src/ports.ts";
+import { assertSilent, planted } from "../planted.ts";
 
 /**
  * The world that the promises are about. Registries: 127.0.0.1:5000 has `team/one:1`, `team/two:1`; 127.0.0.1:5001 has the
  * same for `ed` with password `s3cret-token`; none answers at 127.0.0.1:5999. Images: `localhost/test/busybox:latest`, also
  * known as `127.0.0.1:5999/kept:1`. Containers of `healthy.service`, `unhealthy.service`, `plain.service`, `made.service` (not
- * started), `ended.service`, and one of no service. Networks: `spare`, and `busy`, which a container uses.
+ * started), `ended.service`, and one of no service. Networks: `spare`, and `busy`, which a container uses. Secrets: `foreign`, with
+ * no labels, whose value is `theirs`.
  */
 export interface PodmanScene {
   readonly podman: Podman;
@@ -16,6 +18,8 @@ export interface PodmanScene {
   readonly authFiles: { readonly right: string; readonly wrong: string };
   /** `podman login 127.0.0.1:5001` on the host, by its user. */
   logIn(): Promise<void>;
+  /** What a container would see of a secret. */
+  valueOf(secret: string): Promise<string>;
   readonly version: RegExp;
 }
 
@@ -115,6 +119,73 @@ export async function podmanContract(t: TestContext, scene: PodmanScene): Promis
     });
   });
 
+  const brief = async (name: string) => {
+    const found = (await podman.secrets(signal)).find((one) => one.name === name);
+    return found === undefined ? undefined : found.labels;
+  };
+  const saved = { ok: true, value: undefined };
+
+  await t.test("a secret is made with its labels, and each planted value is in it exactly", async () => {
+    assert.deepEqual(await brief("foreign"), {});
+    const labels = { "io.github.podman-gitops.application": "fleet/shop", odd: 'a "b" & c=ü' };
+    for (const [index, value] of planted.entries()) {
+      const name = `made-${String(index)}`;
+      assert.deepEqual(await podman.saveSecret({ name, value: Buffer.from(value), labels, replace: false }, signal), saved);
+      assert.equal(await scene.valueOf(name), value);
+      assert.deepEqual(await brief(name), labels);
+    }
+  });
+
+  await t.test("a secret is replaced when that is wanted, with new labels and a new time", async () => {
+    const before = (await podman.secrets(signal)).find(({ name }) => name === "made-0");
+    const next = { name: "made-0", value: Buffer.from("next"), labels: { a: "b" }, replace: true };
+    assert.deepEqual(await podman.saveSecret(next, signal), saved);
+    const after = (await podman.secrets(signal)).find(({ name }) => name === "made-0");
+    assert.equal(await scene.valueOf("made-0"), "next");
+    assert.deepEqual(after?.labels, { a: "b" });
+    assert.ok(after.updatedAt.getTime() > (before?.updatedAt.getTime() ?? Infinity));
+    const fresh = { ...next, name: "fresh" };
+    assert.deepEqual(await podman.saveSecret(fresh, signal), saved);
+  });
+
+  await t.test("a secret that somebody else made is left alone", async () => {
+    const value = Buffer.from(planted[0] ?? "");
+    assert.deepEqual(await podman.saveSecret({ name: "foreign", value, labels: {}, replace: false }, signal), {
+      ok: false,
+      trouble: "save secret foreign: there is one of that name that pgo did not make: choose another name, or remove it (podman secret rm)",
+    });
+    assert.equal(await scene.valueOf("foreign"), "theirs");
+  });
+
+  await t.test("what Podman can't take as a secret is told, and the value is not", async () => {
+    const save = async (name: string, value: Uint8Array) => {
+      const done = await podman.saveSecret({ name, value, labels: {}, replace: true }, signal);
+      assert.ok(!done.ok);
+      assertSilent(done.trouble);
+      return done.trouble;
+    };
+    assert.match(await save("empty", Buffer.alloc(0)), /^save secret empty: the value is empty, .*: give it one$/);
+    assert.match(
+      await save("big", Buffer.alloc(512_000)),
+      /^save secret big: the value has 512000 bytes, and Podman takes 511999 at most$/,
+    );
+    assert.match(
+      await save("a/b", Buffer.from(planted[0] ?? "")),
+      /^save secret a\/b: podman answers 500: secret name "a\/b" can not include/,
+    );
+    const largest = Buffer.alloc(511_999, "x");
+    assert.deepEqual(await podman.saveSecret({ name: "largest", value: largest, labels: {}, replace: false }, signal), saved);
+  });
+
+  await t.test("a secret goes by its whole name, and may be gone already", async () => {
+    for (let round = 0; round < 2; round++) assert.deepEqual(await podman.removeSecret("made-1", signal), saved);
+    assert.equal(await brief("made-1"), undefined);
+    const before = (await podman.secrets(signal)).length;
+    // Podman would take these for the beginning of an id.
+    for (const name of "0123456789abcdef".split("")) assert.deepEqual(await podman.removeSecret(name, signal), saved);
+    assert.equal((await podman.secrets(signal)).length, before);
+  });
+
   await t.test("Podman tells its version", async () => {
     assert.match(await podman.version(signal), scene.version);
   });
@@ -128,6 +199,9 @@ export async function podmanContract(t: TestContext, scene: PodmanScene): Promis
       () => podman.pull("alpine", undefined, aborted),
       () => podman.removeNetwork("spare", aborted),
       () => podman.version(aborted),
+      () => podman.secrets(aborted),
+      () => podman.saveSecret({ name: "a", value: Buffer.from("x"), labels: {}, replace: false }, aborted),
+      () => podman.removeSecret("a", aborted),
     ])
       await assert.rejects(call, (error) => error === reason);
   });

@@ -21,7 +21,7 @@ export const fleet = sourceName("fleet");
 export const id = (name: string): ApplicationId => applicationId(fleet, applicationName(name));
 export const service = (name: string): ServiceName => `${name}.service` as ServiceName;
 
-const directories = { quadlet: quadletDirectory, secrets: "/etc/pgo/secrets", state: "/var/lib/pgo" };
+const directories = { quadlet: quadletDirectory, units: "/etc/systemd/system", secrets: "/etc/pgo/secrets", state: "/var/lib/pgo" };
 
 export interface PgoOptions {
   /** In pgo.toml's shape, beside a source `fleet` that is polled each minute. */

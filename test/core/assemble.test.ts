@@ -7,7 +7,7 @@ import fc from "fast-check";
 
 import { assemble } from "../../src/core/assemble.ts";
 import type { Bundle, TreeEntry, Unit } from "../../src/core/bundle.ts";
-import { differences } from "../../src/core/plan.ts";
+import { differences } from "../../src/core/starts.ts";
 import { applicationId, applicationName, relativePath, sourceName } from "../../src/core/names.ts";
 import { bundleOf, shop } from "./model.ts";
 
@@ -35,23 +35,16 @@ function unitIn(bundle: Bundle, name: string): Unit {
 
 suite("refused, with the file as Git has it and what to do", () => {
   for (const [what, files, message] of [
-    ["a pod", { "shop.pod": "[Pod]\n" }, "apps/shop/shop.pod .pod units are not handled by this version of pgo"],
+    ["several quadlets in one file", { "all.quadlets": "" }, "apps/shop/all.quadlets holds no quadlet: remove it, or write one into it"],
     [
-      "several quadlets in one file",
-      { "all.quadlets": "" },
-      "apps/shop/all.quadlets .quadlets units are not handled by this version of pgo",
-    ],
-    ["a template", { "web@.container": web }, "apps/shop/web@.container template units are not handled by this version of pgo"],
-    ["a plain unit", { "a.timer": "[Timer]\n" }, "apps/shop/a.timer plain systemd units are not handled by this version of pgo"],
-    [
-      "a plain unit's drop-in",
+      "a drop-in of a service that is none here",
       { "a.service.d/x.conf": "[Service]\n" },
-      "apps/shop/a.service.d/x.conf plain systemd units are not handled by this version of pgo",
+      "apps/shop/a.service.d/x.conf is a drop-in for a.service, which is not a unit of this application (did you mean ok.service.d?)",
     ],
     [
-      "a symlink",
+      "a symlink that leads out of the source",
       { link: { kind: "symlink", target: "/etc/passwd" } },
-      "apps/shop/link is a symbolic link to /etc/passwd: put the file itself here",
+      "apps/shop/link is a symbolic link to /etc/passwd, which is no file of this source: put the file itself here",
     ],
     ["a submodule", { sub: { kind: "other", what: "a submodule" } }, "apps/shop/sub is a submodule: only files can be deployed"],
     [
@@ -62,17 +55,17 @@ suite("refused, with the file as Git has it and what to do", () => {
     [
       "a drop-in of no unit here",
       { "db.container.d/x.conf": "[Container]\n" },
-      "apps/shop/db.container.d/x.conf is a drop-in for db.container, which is not a unit of this application",
+      "apps/shop/db.container.d/x.conf is a drop-in for db.container, which is not a unit of this application (did you mean ok.container.d?)",
     ],
     [
       "a drop-in of a name's beginning",
       { "my-.container.d/x.conf": "[Container]\n" },
-      "apps/shop/my-.container.d/x.conf is a drop-in for my-.container, which is not a unit of this application",
+      "apps/shop/my-.container.d/x.conf is a drop-in for units my-*.container, of which this application has none",
     ],
     [
-      "a drop-in of all containers",
-      { "container.d/x.conf": "[Container]\n" },
-      "apps/shop/container.d/x.conf is a drop-in for every container of the host: put it into a directory UNIT.container.d for each unit that it is meant for",
+      "a drop-in of all pods, where there is none",
+      { "pod.d/x.conf": "[Pod]\n" },
+      "apps/shop/pod.d/x.conf is a drop-in for every pod of this application, which has none",
     ],
     [
       "a name that systemd does not take",
@@ -107,7 +100,7 @@ suite("refused, with the file as Git has it and what to do", () => {
   });
 
   test("everything at once, not one after the other", () => {
-    assert.equal(refusals({ "a.pod": "", "b.timer": "", link: { kind: "symlink", target: "x" }, "pgo.toml": "x" }).length, 4);
+    assert.equal(refusals({ "a.quadlets": "", "b.pod.d/x.conf": "", link: { kind: "symlink", target: "x" }, "pgo.toml": "x" }).length, 4);
   });
 
   test("what the layout had against it", () => {

@@ -6,7 +6,7 @@ import { suite, test } from "node:test";
 
 import fc from "fast-check";
 
-import { readGenerator } from "../../src/core/generator.ts";
+import { isLack, readGenerator } from "../../src/core/generator.ts";
 import type { ServiceName } from "../../src/core/names.ts";
 
 const output = (name: string) => readFileSync(new URL(`generator-output/${name}`, import.meta.url), "utf8");
@@ -67,6 +67,20 @@ test("what no version is known to say is kept for the log and judges nothing", (
   const { findings, unread } = readGenerator("", "quadlet-generator[1]: the moon is full\n");
   assert.deepEqual(findings, []);
   assert.deepEqual(unread, ["the moon is full"]);
+});
+
+test("what may only be hidden by another unit's fault is told from a fault of its own", () => {
+  const lack = (message: string) => isLack({ file: "web.container", line: undefined, message, severity: "error" });
+  const lacks = [
+    "requested Quadlet unit shared.network was not found",
+    "requested Quadlet source data.volume was not found",
+    "requested Quadlet image web.build was not found",
+    "quadlet pod unit web.pod does not exist",
+    "cannot get the resource name of shared.network",
+    "unable to translate dependency for db.container",
+  ];
+  assert.deepEqual(lacks.filter(lack), lacks);
+  assert.deepEqual(["no Image or Rootfs key specified", "pod web is not Quadlet based"].filter(lack), []);
 });
 
 test("whatever a generator prints, reading it never throws", () => {

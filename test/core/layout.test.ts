@@ -139,11 +139,11 @@ test("a directory whose name can't be an application's is refused rather than le
   for (const { problems } of found) assert.match(problems[0]?.message ?? "", /is not an application name.*rename the directory/);
 });
 
-test("a drop-in belongs to a quadlet or to all of a kind; any other .conf is an asset", () => {
+test("a drop-in belongs to a unit or to all of a kind; any other .conf is an asset", () => {
   assert.equal(dropInOwner("a/web.container.d/10.conf"), "web.container");
   assert.equal(dropInOwner("container.d/10.conf"), "container");
-  for (const path of ["conf.d/site.conf", "web.container/10.conf", "web.service.d/10.conf", "10.conf", ".d/10.conf"])
-    assert.equal(isDropIn(path), false, path);
+  assert.equal(dropInOwner("web.service.d/10.conf"), "web.service");
+  for (const path of ["conf.d/site.conf", "web.container/10.conf", "10.conf", ".d/10.conf"]) assert.equal(isDropIn(path), false, path);
   assert.equal(isDropIn("web.container.d/readme.txt"), false);
 });
 

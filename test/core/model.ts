@@ -11,11 +11,12 @@ import {
   type RelativePath,
   type ServiceName,
 } from "../../src/core/names.ts";
-import { observedService, remembered, unitOnDisk, type Readings, type StartRecord } from "../../src/core/observe.ts";
-import { plan, type Observed, type Step } from "../../src/core/plan.ts";
+import { observedService, remembered, unknownStart, unitOnDisk, type Readings, type StartRecord } from "../../src/core/observe.ts";
+import { plan, stopsMore, type Observed, type Step } from "../../src/core/plan.ts";
 
 export const shop = applicationId(sourceName("fleet"), applicationName("shop"));
 const directory = `/quadlets/${shop}`;
+const places = { directory, units: new Set<string>() };
 
 /** A bundle from file texts; throws on Problems, since tests mean what they write. */
 export function bundleOf(texts: Readonly<Record<string, string>>, application = shop): Bundle {
@@ -35,21 +36,26 @@ interface Running {
   invocation: string;
   /** All that the container was made of, text as loaded and files as they lay there. */
   runs: string | undefined;
+  /** The pod that it was started in. */
+  pod?: ServiceName | undefined;
 }
 
 /** What survives a crash of pgo: the host, and what pgo saved. */
 export class World {
   readonly disk = new Map<RelativePath, BundleFile>();
   readonly running = new Map<ServiceName, Running>();
-  readonly networks = new Set<string>();
+  /** Podman networks: the text that they were made of. */
+  readonly networks = new Map<string, string>();
   readonly known: Bundle[] = [];
-  /** Every touch of a service, for counting. */
+  /** Every start and stop of a service, for counting. */
   readonly log: string[] = [];
   inventory = new Set<RelativePath>();
   records = new Map<ServiceName, StartRecord>();
   reloadPending = false;
   private loaded = new Map<ServiceName, { text: string; unit: Unit }>();
   private starts = 0;
+  /** As the executor remembers it for one plan. */
+  private readonly before = new Map<ServiceName, string>();
 
   observe(goal: Bundle | undefined): Observed {
     const readings = this.readings(goal);
@@ -58,6 +64,8 @@ export class World {
       inventory: this.inventory,
       known: this.known.flatMap((bundle) => bundle.units),
       services: new Map([...readings].map(([service, reading]) => [service, observedService(reading)])),
+      enabled: new Set(),
+      dependents: [],
       reloadPending: this.reloadPending,
     };
   }
@@ -79,7 +87,11 @@ export class World {
             fragment: loaded === undefined ? "" : `/run/${unit.service}`,
           };
           const onDisk = unitOnDisk(unit.service, bundles, this.disk);
-          return [unit.service, { service, record: this.records.get(unit.service), onDisk, directory, reloadPending: this.reloadPending }];
+          const record = this.records.get(unit.service);
+          return [
+            unit.service,
+            { service, record, onDisk, places, keepsObject: unit.kind === "network", reloadPending: this.reloadPending },
+          ];
         }),
     );
   }
@@ -95,15 +107,24 @@ export class World {
       if (goal !== undefined && !this.known.some((bundle) => bundle.digest === goal.digest)) this.known.push(goal);
       for (const file of goal?.files ?? []) this.inventory.add(file.path);
       for (const [service, reading] of this.readings(goal)) this.records.set(service, remembered(reading));
+      for (const step of made.steps) if (step.kind === "remove-network") this.records.set(step.service, unknownStart);
       maybeCrash();
       if (made.steps.some((step) => step.kind === "reload")) this.reloadPending = true;
     }
+    this.before.clear();
     for (const step of made.steps) {
       maybeCrash();
       this.act(step);
       maybeCrash();
       this.save(step);
     }
+    // The controller looks again and starts what is missing.
+    if (stopsMore(made, goal?.units ?? []))
+      for (const step of plan({ application: shop, bundle: goal }, this.observe(goal)).steps)
+        if (step.kind === "start" || step.kind === "restart") {
+          this.act(step);
+          this.save(step);
+        }
     maybeCrash();
     this.inventory = new Set(goal?.files.map((file) => file.path));
     return made.steps;
@@ -127,24 +148,83 @@ export class World {
     return [...this.loaded.keys()].sort();
   }
 
+  /** A unit's text as the bundle has it, drop-ins included. */
+  static text(bundle: Bundle, unit: Unit): string {
+    return textOf(unit, new Map(bundle.files.map((file) => [file.path, file])));
+  }
+
   /** What the service would run if all were as the bundle says. */
   static expected(bundle: Bundle, unit: Unit): string {
     const files = new Map(bundle.files.map((file) => [file.path, file]));
     return describe(unit, files, textOf(unit, files));
   }
 
+  /** With what it requires; of one that runs it does nothing. */
   start(service: ServiceName): void {
     const loaded = this.loaded.get(service);
     if (loaded === undefined) throw new Error(`start ${service}: not found`);
+    if (this.isUp(service)) return;
+    for (const needed of this.required(loaded.unit)) this.start(needed);
     this.starts += 1;
-    this.running.set(service, { active: "active", invocation: String(this.starts), runs: describe(loaded.unit, this.disk, loaded.text) });
-    if (loaded.unit.kind === "network") this.networks.add(loaded.unit.object);
+    this.running.set(service, {
+      active: "active",
+      invocation: String(this.starts),
+      runs: describe(loaded.unit, this.disk, loaded.text),
+      pod: this.podOf(loaded.unit),
+    });
+    if (loaded.unit.kind === "network" && !this.networks.has(loaded.unit.object)) this.networks.set(loaded.unit.object, loaded.text);
     this.log.push(service);
+  }
+
+  /** What requires it goes with it, and a pod with its last member. */
+  stop(service: ServiceName, ends: "failed" | "inactive" = "failed"): void {
+    const pod = this.running.get(service)?.pod;
+    if (!this.isUp(service)) return;
+    for (const user of this.usersOf(service)) this.stop(user, ends);
+    this.running.set(service, { active: ends, invocation: "", runs: undefined });
+    this.log.push(`-${service}`);
+    if (pod !== undefined && ![...this.running].some(([one, { pod: other }]) => other === pod && this.isUp(one))) this.stop(pod, ends);
+  }
+
+  /** What requires it is restarted with it. A pod's last member takes the pod along, and then can't start for want of it. */
+  restart(service: ServiceName, by: "pgo" | "by hand" = "pgo"): void {
+    const users = this.usersOf(service).filter((user) => this.isUp(user));
+    const pod = this.running.get(service)?.pod;
+    const wasUp = this.isUp(service);
+    this.stop(service);
+    const next = this.loaded.get(service)?.unit;
+    if (by === "pgo" && wasUp && pod !== undefined && next !== undefined && this.podOf(next) === pod && !this.isUp(pod))
+      throw new Error(`restart ${service}: dependency ${pod} has gone`);
+    this.start(service);
+    for (const user of users) this.start(user);
+  }
+
+  isUp(service: ServiceName): boolean {
+    return this.running.get(service)?.active === "active";
+  }
+
+  private required(unit: Unit): readonly ServiceName[] {
+    return [...this.loaded.values()].filter(({ unit: other }) => unit.uses.includes(other.name)).map(({ unit: other }) => other.service);
+  }
+
+  private usersOf(service: ServiceName): readonly ServiceName[] {
+    return [...this.loaded.values()].filter(({ unit }) => this.required(unit).includes(service)).map(({ unit }) => unit.service);
+  }
+
+  private podOf(unit: Unit): ServiceName | undefined {
+    return [...this.loaded.values()].find(({ unit: other }) => other.name === unit.pod)?.unit.service;
   }
 
   private load(): void {
     this.loaded = new Map();
-    for (const unit of this.known.flatMap((bundle) => bundle.units))
+    // What systemd understands is what lies there: the bundle that the file is of, edited at its end or not, says what it means.
+    const text = (file: BundleFile | undefined) => Buffer.from(file?.content ?? "").toString();
+    const likeness = (bundle: Bundle, unit: Unit) => {
+      const own = text(bundle.files.find(({ path }) => path === unit.file));
+      return text(this.disk.get(unit.file)).startsWith(own) ? own.length : -1;
+    };
+    const found = this.known.flatMap((bundle) => bundle.units.map((unit) => ({ unit, likeness: likeness(bundle, unit) })));
+    for (const { unit } of found.sort((a, b) => a.likeness - b.likeness))
       if (this.disk.has(unit.file)) this.loaded.set(unit.service, { text: textOf(unit, this.disk), unit });
     for (const [service, { active }] of this.running) if (active === "inactive" && !this.loaded.has(service)) this.running.delete(service);
   }
@@ -161,21 +241,33 @@ export class World {
         this.load();
         return;
       case "stop":
-        this.running.set(step.service, { active: "failed", invocation: "", runs: undefined });
-        this.log.push(step.service);
+        this.stop(step.service);
         return;
       case "reset-failed":
         if (this.running.get(step.service)?.active === "failed") this.running.delete(step.service);
         return;
       case "remove-network":
+        for (const { unit } of this.loaded.values())
+          if (unit.kind === "network" && unit.object === step.network)
+            for (const user of this.usersOf(unit.service)) if (this.isUp(user)) throw new Error(`remove ${step.network}: ${user} uses it`);
         this.networks.delete(step.network);
         return;
-      case "start":
-        // Of one that runs it does nothing.
-        if (this.running.get(step.service)?.active !== "active") this.start(step.service);
+      case "enable":
+      case "disable":
         return;
-      case "restart":
+      case "start":
         this.start(step.service);
+        return;
+      case "restart": {
+        for (const service of step.carries)
+          if (!this.before.has(service)) this.before.set(service, this.running.get(service)?.invocation ?? "");
+        const known = this.before.get(step.service);
+        if (step.alone) {
+          this.running.delete(step.service);
+          this.start(step.service);
+        } else if (known !== undefined && known !== this.running.get(step.service)?.invocation) this.start(step.service);
+        else this.restart(step.service);
+      }
     }
   }
 

@@ -34,7 +34,8 @@ const readings = (service: Partial<ServiceReading>, record: StartRecord | undefi
   service: { ...running, ...service },
   record,
   onDisk,
-  directory: "/q/fleet/shop",
+  places: { directory: "/q/fleet/shop", units: new Set(["/etc/systemd/system/tick.timer"]) },
+  keepsObject: false,
   reloadPending: false,
 });
 

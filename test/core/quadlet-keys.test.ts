@@ -13,7 +13,7 @@ test("a misspelt key is found in the file, and what was meant is guessed", () =>
 });
 
 test("a key that only a newer Podman takes is not taken for a misspelt one", () => {
-  assert.deepEqual(about("Memory"), { line: 7, advice: " (a newer Podman knows it, this host's does not)" });
+  assert.deepEqual(about("Memory"), { line: 7, advice: " (a newer Podman knows it, this one does not)" });
 });
 
 test("the line that names a missing unit is found, as a value or as a part of one", () => {
@@ -21,6 +21,8 @@ test("the line that names a missing unit is found, as a value or as a part of on
     "[Unit]\nAfter=db.container cache.container\n[Container]\nNetwork=app.network:ip=10.0.0.2\nMount=type=volume,source=app.volume,dst=/x\n";
   const lineOf = (unit: string) => adviseOn(`requested Quadlet unit ${unit} was not found`, units).line;
   assert.deepEqual(["cache.container", "app.network", "app.volume", "p.network"].map(lineOf), [2, 4, 5, undefined]);
+  assert.equal(adviseOn("quadlet pod unit web.pod does not exist", "[Container]\nImage=web\nPod=web.pod\n").line, 3);
+  assert.equal(adviseOn("cannot get the resource name of app.network", units).line, 4);
 });
 
 test("nothing is guessed of a key that is like no other, nor of a message about something else", () => {

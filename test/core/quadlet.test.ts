@@ -3,14 +3,14 @@
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 
-import type { UnitKind } from "../../src/core/bundle.ts";
+import { isQuadlet, kindOf, type UnitKind } from "../../src/core/kinds.ts";
 import { NameError, unitName } from "../../src/core/names.ts";
-import { isInert, quadletFacts, quadletSuffix, type QuadletFacts } from "../../src/core/quadlet.ts";
+import { isInert, unitFacts, type UnitFacts } from "../../src/core/quadlet.ts";
 import { parseUnit } from "../../src/core/unit-text.ts";
 
-function facts(name: string, text: string): QuadletFacts {
+function facts(name: string, text: string): UnitFacts {
   const kind = name.slice(name.lastIndexOf(".") + 1) as UnitKind;
-  return quadletFacts(unitName(name), kind, parseUnit(text));
+  return unitFacts(unitName(name), kind, parseUnit(text));
 }
 
 const container = (keys: string) => facts("web.container", `[Container]\nImage=localhost/web:1\n${keys}`);
@@ -106,8 +106,9 @@ test("only [Install], [X-…] and descriptions change nothing in a running servi
 });
 
 test("a quadlet is known by its suffix, a file that is nothing but a suffix is none", () => {
-  assert.equal(quadletSuffix("a/web.container"), "container");
-  assert.equal(quadletSuffix("shop.quadlets"), "quadlets");
+  assert.equal(kindOf("a/web.container"), "container");
+  assert.equal(kindOf("tick.timer"), "timer");
+  assert.ok(isQuadlet("shop.quadlets") && kindOf("shop.quadlets") === undefined);
   for (const path of ["web.containers", ".container", "a/.network", "container", "web.container.d/x.conf", ""])
-    assert.equal(quadletSuffix(path), undefined, path);
+    assert.equal(kindOf(path), undefined, path);
 });

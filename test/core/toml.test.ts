@@ -8,7 +8,12 @@ import { configTemplate } from "../../src/core/config-template.ts";
 import { linesOf } from "../../src/core/toml-lines.ts";
 import { readToml } from "../../src/core/toml.ts";
 
-const directories = { quadlet: "/etc/containers/systemd/pgo", secrets: "/etc/pgo/secrets", state: "/var/lib/pgo" };
+const directories = {
+  quadlet: "/etc/containers/systemd/pgo",
+  units: "/etc/systemd/system",
+  secrets: "/etc/pgo/secrets",
+  state: "/var/lib/pgo",
+};
 const schema = hostConfig(directories);
 
 function problems(text: string): string[] {
@@ -25,7 +30,12 @@ function config(text: string) {
 test("an empty file is a configuration, all of defaults", () => {
   const { sources, quadlet, health, state, metrics, system } = config("");
   assert.deepEqual(sources, []);
-  assert.deepEqual(quadlet, { directory: "/etc/containers/systemd/pgo", generatorWarnings: "report", driftInterval: 300_000 });
+  assert.deepEqual(quadlet, {
+    directory: "/etc/containers/systemd/pgo",
+    unitDirectory: "/etc/systemd/system",
+    generatorWarnings: "report",
+    driftInterval: 300_000,
+  });
   assert.equal(health.deadline, 120_000);
   assert.equal(state.database, "/var/lib/pgo/state.db");
   assert.deepEqual(metrics.listen, { host: "127.0.0.1", port: 9180 });

@@ -43,7 +43,10 @@ type Seen = Partial<Omit<Look, "at" | "activeSince" | "container">> & {
 };
 
 /** A look at second `second`; running well unless told otherwise. */
-function look(second: number, { up = second, container = { state: "running", health: undefined }, ...seen }: Seen = {}): Look {
+function look(
+  second: number,
+  { up = second, container = { name: "systemd-web", exitCode: 0, state: "running", health: undefined }, ...seen }: Seen = {},
+): Look {
   return {
     at: at(second),
     active: "active",
@@ -61,7 +64,9 @@ function look(second: number, { up = second, container = { state: "running", hea
 const pass: Sample = { at: start, result: "pass" };
 const fail: Sample = { at: start, result: "fail", message: "GET http://x/: 503" };
 const unasked: Sample = { at: start, result: "unasked", message: "no route" };
-const health = (now: "healthy" | "unhealthy" | "starting") => ({ container: { state: "running", health: now } });
+const health = (now: "healthy" | "unhealthy" | "starting") => ({
+  container: { name: "systemd-web", exitCode: 0, state: "running", health: now },
+});
 const starting: Seen = { active: "activating", sub: "start", container: null };
 const again: Seen = { active: "activating", sub: "auto-restart", result: "exit-code", exitStatus: 1, container: null };
 const dead: Seen = { active: "failed", sub: "failed", result: "exit-code", exitStatus: 1, container: null };
@@ -90,7 +95,11 @@ suite("a container that nothing checks", () => {
     ["up, but ended before its time", [look(1), look(2, again)], "starting: web.service is activating (auto-restart)"],
     ["up long enough, but started anew meanwhile", [look(4), look(6, { up: 1 })], "starting: up for 1 s, 5 s are wanted"],
     ["up, with no container", [look(6, { container: null })], "starting: its container is not there"],
-    ["up, its container ended", [look(6, { container: { state: "exited", health: undefined } })], "starting: its container is exited"],
+    [
+      "up, its container ended",
+      [look(6, { container: { name: "systemd-web", exitCode: 0, state: "exited", health: undefined } })],
+      "starting: its container is exited",
+    ],
     ["given up by systemd", [look(2, dead)], "unhealthy!: has failed: exit-code, exit 1"],
     ["ended by itself", [look(2, { ...dead, active: "inactive", result: "success", exitStatus: 0 })], "unhealthy!: has stopped: exit 0"],
     ["waiting to be restarted", [look(2, again)], "starting: web.service is activating (auto-restart)"],

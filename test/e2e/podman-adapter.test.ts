@@ -35,6 +35,7 @@ const world = `
   podman untag localhost/test/busybox 127.0.0.1:5000/team/one:1 127.0.0.1:5000/team/two:1
   podman network create spare
   podman network create busy
+  printf theirs | podman secret create foreign -
   podman run --detach --network busy --name alone localhost/test/busybox sleep 1000
   service() { podman "$1" --name "$2" --label "PODMAN_SYSTEMD_UNIT=$2.service" "\${@:4}" localhost/test/busybox:latest $3; }
   service run healthy "sleep 1000" --detach --health-cmd true --health-interval 1s
@@ -108,6 +109,11 @@ for (const { suite, user, version } of [
       async logIn() {
         // The very command that the refusal advises.
         await host.sh("podman login 127.0.0.1:5001 --authfile ~/.config/containers/auth.json --username ed --password s3cret-token");
+      },
+      // As a container sees it, by way of base64, since a terminal's text would lose what is not text.
+      async valueOf(name) {
+        const command = `podman run --rm --network none --secret ${name} localhost/test/busybox busybox base64 /run/secrets/${name}`;
+        return Buffer.from(await host.sh(command), "base64").toString();
       },
       version,
     });

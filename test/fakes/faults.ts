@@ -23,7 +23,7 @@ export interface Fault {
 }
 
 const calls = {
-  host: /^(?:write|remove|removeNetwork|reload|job|resetFailed|pull)$/,
+  host: /^(?:write|remove|removeNetwork|saveSecret|removeSecret|reload|job|resetFailed|pull)$/,
   changes: /^(?:write|remove|reload$|job|reset|pull|save|begin|end|finish|add|forget|set|quarantine$|release|count|atomically|trim)/,
   all: /^/,
 };
@@ -31,7 +31,7 @@ const calls = {
 export class Killed extends Error {}
 
 /** Calls whose answer is a Result, where trouble is expected. */
-const results = new Set(["head", "fetch", "job", "pull", "removeNetwork"]);
+const results = new Set(["head", "fetch", "job", "pull", "removeNetwork", "saveSecret", "removeSecret"]);
 
 /** One life of pgo's process: its ports, wrapped, and its end. Once killed, no call of it has any effect. */
 export class Life {

@@ -117,9 +117,11 @@ export class Machine {
   }
 
   /** What needs it is restarted too. */
-  restart(name: ServiceName): string | undefined {
+  restart(name: ServiceName, alone = false): string | undefined {
     this.catchUp();
-    const users = [...this.#services].filter(([, { unit, active }]) => unit?.requires.includes(name) === true && active === "active");
+    const users = alone
+      ? []
+      : [...this.#services].filter(([, { unit, active }]) => unit?.requires.includes(name) === true && active === "active");
     if (this.#services.get(name)?.unit === undefined) return `Unit ${name} not found`;
     this.stop(name);
     const why = this.start(name);
@@ -168,7 +170,19 @@ export class Machine {
     return [...this.#services].flatMap(([service, { unit, sub, invocation, since, behaviour }]): readonly ContainerState[] => {
       if (unit?.kind !== "container" || (sub !== "running" && sub !== "start")) return [];
       const health = !unit.healthCmd ? undefined : behaviour === "sick" ? "unhealthy" : "healthy";
-      return [{ service, id: invocation, image: unit.image, imageId: unit.image, state: "running", health, startedAt: this.#date(since) }];
+      return [
+        {
+          service,
+          id: invocation,
+          image: unit.image,
+          imageId: unit.image,
+          name: `systemd-${service}`,
+          state: "running",
+          exitCode: 0,
+          health,
+          startedAt: this.#date(since),
+        },
+      ];
     });
   }
 

@@ -1,5 +1,6 @@
 /** A stand-in for Podman's service on a unix socket: answers as a real one was seen to, and misbehaves when told. */
 
+import { randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -9,6 +10,8 @@ import { join } from "node:path";
 
 /** What a call gets instead of an answer. */
 export type Fault =
+  /** It gets its answer. */
+  | "none"
   | "hang"
   /** The connection ends before an answer. */
   | "end"
@@ -22,6 +25,14 @@ export interface FakeImage {
   readonly login?: string;
 }
 
+export interface FakeSecret {
+  readonly id: string;
+  readonly value: Buffer;
+  readonly labels: Readonly<Record<string, string>> | null;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
 export class FakePodman implements AsyncDisposable {
   readonly socket: string;
   /** Befalls the next calls, one each, in this order. */
@@ -33,6 +44,8 @@ export class FakePodman implements AsyncDisposable {
   readonly registry = new Map<string, FakeImage>();
   /** By name: whether a container uses it. */
   readonly networks = new Map<string, boolean>();
+  /** By name, in the order in which they were made. */
+  readonly secrets = new Map<string, FakeSecret>();
   /** What `podman login` left on the host. */
   hostLogin: string | undefined;
   readonly #directory: string;
@@ -71,6 +84,11 @@ export class FakePodman implements AsyncDisposable {
     await once(server, "close");
   }
 
+  /** As `podman secret create` does. */
+  makeSecret(name: string, value: string): void {
+    this.#createSecret(new URLSearchParams({ name }), Buffer.from(value));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
     await rm(this.#directory, { recursive: true });
@@ -81,11 +99,11 @@ export class FakePodman implements AsyncDisposable {
     const [, path] = /^\/v\d+\.\d+\.\d+\/libpod(\/.*)$/.exec(url.pathname) ?? [];
     if (path !== undefined) this.calls.push(`${request.method ?? ""} ${path}${url.search}`);
     const fault = this.faults.shift();
-    if (fault !== undefined) misbehave(fault, request, response);
-    else await send(response, this.#answer(path ?? "", url.searchParams, request));
+    if (fault !== undefined && fault !== "none") misbehave(fault, request, response);
+    else await send(response, this.#answer(path ?? "", url.searchParams, request, await bodyOf(request)));
   }
 
-  #answer(path: string, query: URLSearchParams, { method, headers }: IncomingMessage): Answer {
+  #answer(path: string, query: URLSearchParams, { method, headers }: IncomingMessage, body: Buffer): Answer {
     const [, kind, name = "", verb] = path.split("/").map(decodeURIComponent);
     if (kind === "containers") return { status: 200, body: this.containers };
     if (kind === "version") return { status: 200, body: { Version: "5.4.2", ApiVersion: "1.41", Os: "linux" } };
@@ -95,7 +113,52 @@ export class FakePodman implements AsyncDisposable {
     }
     if (kind === "images" && name === "pull") return this.#pull(query, headers["x-registry-config"]);
     if (kind === "networks" && method === "DELETE") return this.#removeNetwork(name);
+    if (kind === "secrets" && method === "GET" && name === "json") return { status: 200, body: this.#listSecrets() };
+    // A body of a form's type is read as query, and so is none (5.4.2).
+    const read = headers["content-type"] === "application/octet-stream" ? body : Buffer.alloc(0);
+    if (kind === "secrets" && method === "POST" && name === "create") return this.#createSecret(query, read);
+    if (kind === "secrets" && method === "DELETE") return this.#removeSecret(name);
     return { status: 404, body: "Not Found\n" };
+  }
+
+  #listSecrets(): readonly unknown[] {
+    return [...this.secrets].map(([name, { id, labels, createdAt, updatedAt }]) => ({
+      ID: id,
+      CreatedAt: createdAt.toISOString(),
+      UpdatedAt: updatedAt.toISOString(),
+      Spec: { Name: name, Driver: { Name: "file", Options: { path: "/var/lib/containers/storage/secrets/filedriver" } }, Labels: labels },
+    }));
+  }
+
+  #createSecret(query: URLSearchParams, value: Buffer): Answer {
+    const name = query.get("name") ?? "";
+    if (!/^[^=/,\0]{1,253}$/.test(name))
+      return refusal(
+        500,
+        `secret name "${name}" can not include '=', '/', ',', or the '\\0' (NULL) and be between 1 and 253 characters: invalid secret name`,
+      );
+    if (value.length === 0 || value.length >= 512_000) return refusal(500, "secret data must be larger than 0 and less than 512000 bytes");
+    const before = this.secrets.get(name);
+    if (before !== undefined && query.get("replace") !== "true") return refusal(500, `${name}: secret name in use`);
+    const labels = query.get("labels");
+    // A real one counts nanoseconds.
+    const now = new Date(Math.max(Date.now(), ...[...this.secrets.values()].map(({ updatedAt }) => updatedAt.getTime() + 1)));
+    this.secrets.set(name, {
+      id: randomBytes(13).toString("hex").slice(1),
+      value,
+      labels: labels === null ? null : (JSON.parse(labels) as Record<string, string>),
+      createdAt: before?.createdAt ?? now,
+      updatedAt: now,
+    });
+    return { status: 200, body: { ID: this.secrets.get(name)?.id } };
+  }
+
+  /** A name, or the beginning of an id. */
+  #removeSecret(nameOrId: string): Answer {
+    const name = this.secrets.has(nameOrId) ? nameOrId : [...this.secrets].find(([, { id }]) => id.startsWith(nameOrId))?.[0];
+    if (name === undefined) return refusal(404, `no secret with name or id "${nameOrId}": no such secret`);
+    this.secrets.delete(name);
+    return { status: 204, body: "" };
   }
 
   #pull(query: URLSearchParams, header: string | string[] | undefined): Answer {
@@ -173,6 +236,12 @@ const refusal = (status: number, message: string): Answer => ({
   body: { cause: message.split(": ").at(-1), message, response: status },
 });
 
+async function bodyOf(request: IncomingMessage): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  for await (const piece of request as AsyncIterable<Buffer>) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
 /** Progress as a pull with compatMode tells it, 15 ms apart. */
 async function send(response: ServerResponse, answer: Answer): Promise<void> {
   response.writeHead(answer.status, { "Content-Type": "application/json" });
@@ -196,7 +265,7 @@ function sentLogin(header: string, image: string): string | undefined {
   return login === undefined ? undefined : `${login.username}:${login.password}`;
 }
 
-function misbehave(fault: Fault, request: IncomingMessage, response: ServerResponse): void {
+function misbehave(fault: Exclude<Fault, "none">, request: IncomingMessage, response: ServerResponse): void {
   switch (fault) {
     case "hang":
       return;

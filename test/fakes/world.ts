@@ -36,6 +36,9 @@ export class World {
   gitTrouble: GitTrouble | undefined;
   /** An application whose directory can't be read: EIO. */
   unreadable: ApplicationId | undefined;
+  /** systemd's environment block. */
+  readonly managerEnvironment = new Map<string, string>();
+  readonly podmanSecrets = new Map<string, { value: string; labels: Readonly<Record<string, string>>; updatedAt: Date }>();
   /** Why neither systemd nor Podman answers; undefined while they do. */
   away: string | undefined;
   /** Services whose port nobody answers at, though they run. */
@@ -192,13 +195,23 @@ export class World {
           machine.stop(service);
           return success(undefined);
         }
-        const why = verb === "start" ? machine.start(service) : machine.restart(service);
+        const why = verb === "start" ? machine.start(service) : machine.restart(service, verb === "restart alone");
         return why === undefined ? this.#started(verb, service, signal) : trouble(`${verb} ${service}: ${why}`);
       },
+      enable: (service) => {
+        this.changes.push(`enable ${service}`);
+        return Promise.resolve(success(undefined));
+      },
+      disable: (service) => {
+        this.changes.push(`disable ${service}`);
+        return Promise.resolve(success(undefined));
+      },
+      enabled: () => Promise.resolve(new Set()),
       resetFailed: (service) => {
         machine.resetFailed(service);
         return Promise.resolve();
       },
+      managerEnvironment: () => Promise.resolve(this.managerEnvironment),
     };
   }
 
@@ -236,6 +249,18 @@ export class World {
         return Promise.resolve(why === undefined ? success(undefined) : trouble(why));
       },
       version: () => Promise.resolve("5.4.2"),
+      secrets: () => Promise.resolve([...this.podmanSecrets].map(([name, { labels, updatedAt }]) => ({ name, labels, updatedAt }))),
+      saveSecret: ({ name, value, labels, replace }) => {
+        if (this.podmanSecrets.has(name) && !replace) return Promise.resolve(trouble(`save secret ${name}: there is one of that name`));
+        this.podmanSecrets.set(name, { value: Buffer.from(value).toString(), labels, updatedAt: this.#clock.now() });
+        this.changes.push(`save secret ${name}`);
+        return Promise.resolve(success(undefined));
+      },
+      removeSecret: (name) => {
+        this.podmanSecrets.delete(name);
+        this.changes.push(`remove secret ${name}`);
+        return Promise.resolve(success(undefined));
+      },
     };
   }
 

@@ -73,8 +73,9 @@ function configured({ cwd, input }: Place, environment: Readonly<Record<string, 
     baseDir: cwd,
     ...(input === undefined ? {} : { input: () => input }),
     allowEnvironment: Object.keys(environment).filter((name) => name.startsWith("GIT_")),
-    // All of these come from access.ts, nothing from a repository; simple-git would refuse them else.
+    // All of these come from access.ts and worktree.ts, nothing from a repository; simple-git would refuse them else.
     unsafe: {
+      allowUnsafeFsMonitor: true,
       allowUnsafeSshCommand: true,
       allowUnsafeConfigPaths: true,
       allowUnsafeConfigEnvCount: true,

@@ -1,4 +1,4 @@
-/** The files of applications below the quadlet directory: what is there, written so that a power cut leaves old or new, removed. */
+/** The files of applications, each in its place (core/placing.ts): what is there, written so that a power cut leaves old or new, removed. */
 
 import { randomBytes } from "node:crypto";
 import { constants, type BigIntStats } from "node:fs";
@@ -8,59 +8,95 @@ import { dirname, join } from "node:path";
 import type { BundleFile } from "../../core/bundle.ts";
 import { fileDigester } from "../../core/files.ts";
 import { digestOf, type ApplicationId, type Digest, type RelativePath } from "../../core/names.ts";
+import { marked, placeOf, type Place } from "../../core/placing.ts";
 import type { Clock, Host, PlacedFile } from "../../ports.ts";
 
 export interface FilesOptions {
   /** pgo's own below Podman's search path: `/etc/containers/systemd/pgo`. */
   readonly quadletDirectory: string;
+  /** systemd's for the administrator's units: `/etc/systemd/system`. Only single files in it are pgo's. */
+  readonly unitDirectory: string;
+  readonly stateDirectory: string;
   readonly clock: Clock;
 }
 
 /**
- * Below the quadlet directory no symlink is followed: one in a directory's place is shown as a file of that name, is replaced
+ * Below these directories no symlink is followed: one in a directory's place is shown as a file of that name, is replaced
  * by a directory where a file must go into it, and what lies behind it is left alone.
  */
-export function openFiles({ quadletDirectory, clock }: FilesOptions): Pick<Host, "placed" | "write" | "remove"> {
+export function openFiles(options: FilesOptions): Pick<Host, "placed" | "write" | "remove"> {
+  const { clock } = options;
   /** Digests of the last look, by application and path. */
   const seen = new Map<ApplicationId, ReadonlyMap<string, Seen>>();
   /** Temporary files being written now: every other one is a crash's. */
   const writing = new Set<string>();
 
   return {
-    async placed(application, signal) {
+    async placed(application, beside, signal) {
       const look: Look = { before: seen.get(application) ?? new Map(), now: new Map(), writing, clock, signal };
       const placed = new Map<RelativePath, PlacedFile>();
-      const root = join(quadletDirectory, application);
-      if ((await lastDirectory(quadletDirectory, application.split("/"))) === root) await walk(root, "", look, placed);
+      for (const place of ["quadlet", "env"] as const) {
+        const { top, parts } = siteOf(place, application, "", options);
+        const root = join(top, ...parts);
+        const found = new Map<RelativePath, PlacedFile>();
+        if ((await lastDirectory(top, parts)) === root) await walk(root, "", look, found);
+        for (const [path, file] of found) placed.set(place === "quadlet" ? path : marked(place, path), file);
+      }
+      for (const path of beside) {
+        const file = join(options.unitDirectory, placeOf(path).path);
+        const stats = await absentAs(undefined, lstat(file, { bigint: true }));
+        const found = stats === undefined || stats.isDirectory() ? undefined : await placedFile(file, stats, look);
+        if (found !== undefined) placed.set(path, found);
+      }
       seen.set(application, look.now);
       return placed;
     },
 
     async write(application, file, signal) {
       signal.throwIfAborted();
+      const { place, path } = placeOf(file.path);
+      const { top, parts } = siteOf(place, application, path, options);
       try {
-        const parts = `${application}/${file.path}`.split("/");
-        const directory = await makeDirectories(quadletDirectory, parts.slice(0, -1));
-        await writeDurably(directory, parts.at(-1) ?? "", file, writing);
+        const directory = await makeDirectories(top, parts.slice(0, -1), place === "env" ? privateDirectory : openDirectory);
+        await writeDurably({ directory, isShared: directory === options.unitDirectory }, parts.at(-1) ?? "", file, writing);
       } catch (error) {
-        throw new Error(`write ${join(quadletDirectory, application, file.path)}`, { cause: error });
+        throw new Error(`write ${join(top, ...parts)}`, { cause: error });
       }
     },
 
     async remove(application, path, signal) {
       signal.throwIfAborted();
-      const file = join(quadletDirectory, application, path);
+      const { place, path: name } = placeOf(path);
+      const { top, parts } = siteOf(place, application, name, options);
+      const file = join(top, ...parts);
       try {
-        const parts = `${application}/${path}`.split("/").slice(0, -1);
-        const directory = await lastDirectory(quadletDirectory, parts);
+        const directory = await lastDirectory(top, parts.slice(0, -1));
         // A directory in the file's place is not what pgo placed, and what lies behind a symlink neither.
         if (directory === dirname(file) && (await unlinked(file))) await syncDirectory(directory);
-        await tidy(directory, quadletDirectory, writing);
+        await tidy(directory, top, writing);
       } catch (error) {
         throw new Error(`remove ${file}`, { cause: error });
       }
     },
   };
+}
+
+/** A place's directory, and the way from there to a file of an application's. */
+function siteOf(
+  place: Place,
+  application: ApplicationId,
+  path: string,
+  { quadletDirectory, unitDirectory, stateDirectory }: FilesOptions,
+): { readonly top: string; readonly parts: readonly string[] } {
+  const below = path === "" ? [] : path.split("/");
+  switch (place) {
+    case "quadlet":
+      return { top: quadletDirectory, parts: [...application.split("/"), ...below] };
+    case "env":
+      return { top: join(stateDirectory, "env"), parts: [...application.split("/"), ...below] };
+    case "unit":
+      return { top: unitDirectory, parts: below };
+  }
 }
 
 // ---- what is there ----
@@ -169,19 +205,25 @@ function isTemporary(name: string): boolean {
   return temporary.pattern.test(name);
 }
 
-async function writeDurably(directory: string, name: string, file: BundleFile, writing: Set<string>): Promise<void> {
+/** `isShared`: the directory is not pgo's, and its mode nobody's to change. */
+async function writeDurably(
+  { directory, isShared }: { readonly directory: string; readonly isShared: boolean },
+  name: string,
+  file: BundleFile,
+  writing: Set<string>,
+): Promise<void> {
   const interim = join(directory, temporary.name());
   writing.add(interim);
   try {
     await writeSynced(interim, file);
-    if (isPrivate(file.mode)) await setMode(directory, privateDirectory);
+    if (isPrivate(file.mode) && !isShared) await setMode(directory, privateDirectory);
     await rename(interim, join(directory, name)).catch(async (error: unknown) => {
       // An empty directory in the file's place; one with something in it stays, and the rename's error tells.
       await rmdir(join(directory, name)).catch(() => Promise.reject(error as Error));
       await rename(interim, join(directory, name));
     });
     await syncDirectory(directory);
-    if (!isPrivate(file.mode)) await loosen(directory);
+    if (!isPrivate(file.mode) && !isShared) await loosen(directory);
   } catch (error) {
     await unlinked(interim);
     throw error;
@@ -222,7 +264,7 @@ async function loosen(directory: string): Promise<void> {
 }
 
 /** Makes what is missing below `root`, and `root` itself, each made durable before the next; gives the last one's path. */
-async function makeDirectories(root: string, parts: readonly string[]): Promise<string> {
+async function makeDirectories(root: string, parts: readonly string[], mode: number): Promise<string> {
   await makeRoot(root);
   let directory = root;
   for (const part of parts) {
@@ -233,7 +275,7 @@ async function makeDirectories(root: string, parts: readonly string[]): Promise<
     if (stats?.isSymbolicLink() === true) await unlink(directory);
     else if (stats !== undefined) throw new Error(`${directory} is not a directory: move it away`);
     await mkdir(directory);
-    await chmod(directory, openDirectory);
+    await chmod(directory, mode);
     await syncDirectory(parent);
   }
   return directory;

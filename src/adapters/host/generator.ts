@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 
 import type { BundleFile } from "../../core/bundle.ts";
 import type { ApplicationId } from "../../core/names.ts";
+import { placeOf as placingOf } from "../../core/placing.ts";
 import type { DryRun, Host } from "../../ports.ts";
 import type { Run } from "./run.ts";
 import { foreignFiles, isDirectory, isRead, isShared, placeOf, type SearchOptions } from "./search.ts";
@@ -85,7 +86,8 @@ async function fill(
   for (const [application, files] of staged) {
     signal.throwIfAborted();
     for (const { path, content } of files) {
-      if (isRead(path)) await writeFile(await directoryOf(join(root, application, path)), content, { mode: 0o600 });
+      if (placingOf(path).place === "quadlet" && isRead(path))
+        await writeFile(await directoryOf(join(root, application, path)), content, { mode: 0o600 });
     }
   }
 

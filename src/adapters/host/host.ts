@@ -14,6 +14,8 @@ export interface HostOptions {
   readonly mode: "rootful" | "rootless";
   /** pgo's own directory below Podman's search path; need not exist. */
   readonly quadletDirectory: string;
+  /** Where systemd reads the administrator's units; shared with others. */
+  readonly unitDirectory: string;
   /** Has the same path on the host, and is pgo's alone. */
   readonly stateDirectory: string;
   /** As in DBUS_SESSION_BUS_ADDRESS, to the system's bus when rootful, to the user's when rootless. */

@@ -1,8 +1,8 @@
 /** systemd by its D-Bus interface (org.freedesktop.systemd1(5)): states of services, jobs and their results, reload, one-shots. */
 
-import { success, trouble } from "../../core/result.ts";
+import { success, trouble, type Result } from "../../core/result.ts";
 import type { Host } from "../../ports.ts";
-import { Refusal, callDeadline, openBus, refusals, systemd1, within } from "./bus.ts";
+import { Refusal, callDeadline, content, openBus, refusals, systemd1, within, type Call, type Connection } from "./bus.ts";
 import { queued, reasonFor, runOnce, type OneShot } from "./jobs.ts";
 import { servicesOf } from "./states.ts";
 
@@ -12,7 +12,10 @@ export interface SystemdOptions {
   readonly mode: "rootful" | "rootless";
 }
 
-export interface Systemd extends Pick<Host, "services" | "reload" | "job" | "resetFailed">, AsyncDisposable {
+export interface Systemd
+  extends
+    Pick<Host, "services" | "reload" | "job" | "enable" | "disable" | "enabled" | "resetFailed" | "managerEnvironment">,
+    AsyncDisposable {
   /** Throws with the reason when systemd can't be reached. */
   connect(signal: AbortSignal): Promise<void>;
   /** Runs a program as a transient unit until it ends, and gives its exit code. Throws if it does not end in time or could not be started. */
@@ -55,9 +58,9 @@ export function openSystemd({ busAddress, mode }: SystemdOptions): Systemd {
 
     async job(verb, service, signal) {
       const connection = await bus.connection(signal);
-      const member = { start: "StartUnit", stop: "StopUnit", restart: "RestartUnit" }[verb];
+      const member = { start: "StartUnit", stop: "StopUnit", restart: "RestartUnit", "restart alone": "RestartUnit" }[verb];
       // "replace", as systemctl does: a queued job that would do the opposite is cancelled.
-      const call = { ...systemd1, member, signature: "ss", body: [service, "replace"] };
+      const call = { ...systemd1, member, signature: "ss", body: [service, verb === "restart alone" ? "ignore-dependencies" : "replace"] };
       const done = await queued(connection, { call, about: `${verb} ${service}`, deadlineMs: jobDeadline }, signal);
       if (done.ok) {
         if (done.value === "done" || done.value === "skipped") return success(undefined);
@@ -70,11 +73,37 @@ export function openSystemd({ busAddress, mode }: SystemdOptions): Systemd {
       return trouble(`${verb} ${service}: ${done.trouble.message.replace(/\.$/, "")}`);
     },
 
+    async enable(service, signal) {
+      // Not runtime only, and no link of somebody else's replaced.
+      const call = { ...systemd1, member: "EnableUnitFiles", signature: "asbb", body: [[service], false, false] };
+      return linking(await bus.connection(signal), { call, about: `enable ${service}` }, signal);
+    },
+
+    async disable(service, signal) {
+      const call = { ...systemd1, member: "DisableUnitFiles", signature: "asb", body: [[service], false] };
+      return linking(await bus.connection(signal), { call, about: `disable ${service}` }, signal);
+    },
+
+    async enabled(names, signal) {
+      const connection = await bus.connection(signal);
+      const calls = names.map((name) => ({ ...systemd1, member: "GetUnitFileState", signature: "s", body: [name] }));
+      const answers = await connection.callAll(calls, callDeadline, signal);
+      return new Set(names.filter((_, index) => isEnabled(answers[index])));
+    },
+
     async resetFailed(service, signal) {
       const connection = await bus.connection(signal);
       const call = { ...systemd1, member: "ResetFailedUnit", signature: "s", body: [service] };
       const [answer] = await connection.callAll([call], callDeadline, signal);
       if (answer instanceof Refusal && answer.code !== refusals.noSuchUnit) throw answer;
+    },
+
+    async managerEnvironment(signal) {
+      const connection = await bus.connection(signal);
+      const get = { path: systemd1.path, interface: "org.freedesktop.DBus.Properties", member: "Get", signature: "ss" };
+      const [answer] = await connection.call({ ...get, body: [systemd1.interface, "Environment"] }, callDeadline, signal);
+      const assignments = content(answer) as readonly string[];
+      return new Map(assignments.map((one) => [one.slice(0, one.indexOf("=")), one.slice(one.indexOf("=") + 1)]));
     },
 
     async oneshot(unit, signal) {
@@ -83,4 +112,19 @@ export function openSystemd({ busAddress, mode }: SystemdOptions): Systemd {
 
     [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
   };
+}
+
+/** Changes `[Install]`'s links; systemd sees them at the next reload, which follows. */
+async function linking(
+  connection: Connection,
+  { call, about }: { readonly call: Call; readonly about: string },
+  signal: AbortSignal,
+): Promise<Result<void, string>> {
+  const [answer] = await connection.callAll([call], callDeadline, signal);
+  return answer instanceof Refusal ? trouble(`${about}: ${answer.message.replace(/\.$/, "")}`) : success(undefined);
+}
+
+/** What is not there has no state, which is an error (NoSuchUnit, or ENOENT as FileNotFound). */
+function isEnabled(answer: Refusal | readonly unknown[] | undefined): boolean {
+  return answer !== undefined && !(answer instanceof Refusal) && (answer[0] === "enabled" || answer[0] === "alias");
 }

@@ -2,7 +2,7 @@
 
 import { NameError, serviceName, type ServiceName } from "../../core/names.ts";
 import { success, trouble, type Result } from "../../core/result.ts";
-import type { ContainerState, Podman } from "../../ports.ts";
+import type { ContainerState, Podman, PodmanSecret } from "../../ports.ts";
 import { advise, errorOf, hostLogin, loginOf, plain, registryOf, type Login } from "./pull.ts";
 import { ask, PodmanTrouble, type Answer, type Call } from "./socket.ts";
 
@@ -21,8 +21,8 @@ export interface PodmanSettings {
 /**
  * Opens nothing yet: each call is a connection of its own. Closing ends the calls under way, which reject.
  *
- * `containers`, `hasImage` and `version` throw when Podman can't be asked or answers with an error; `pull` and
- * `removeNetwork` have it in their trouble. Messages are complete: "list containers: podman socket …: connection refused: …".
+ * `containers`, `hasImage`, `version` and `secrets` throw when Podman can't be asked or answers with an error; the others have it in
+ * their trouble. Messages are complete: "list containers: podman socket …: connection refused: …".
  */
 export function openPodman({ socket, deadline = 60_000, silence = 600_000 }: PodmanSettings): Podman & AsyncDisposable {
   const closing = new AbortController();
@@ -35,6 +35,11 @@ export function openPodman({ socket, deadline = 60_000, silence = 600_000 }: Pod
     if (answer.status === 404) return false;
     expect(answer.status === 204, look, answer);
     return true;
+  };
+
+  const listSecrets = async (signal: AbortSignal) => {
+    const list = { action: "list secrets", method: "GET", path: "/secrets/json" } as const;
+    return secretsOf(list, await call(list, signal));
   };
 
   return {
@@ -79,6 +84,41 @@ export function openPodman({ socket, deadline = 60_000, silence = 600_000 }: Pod
       return version["Version"];
     },
 
+    async secrets(signal) {
+      return (await listSecrets(signal)).map(({ name, labels, updatedAt }) => ({ name, labels, updatedAt }));
+    },
+
+    /** With `replace` Podman changes value, labels and UpdatedAt of the one that is there, at once (5.4.2). */
+    async saveSecret({ name, value, labels, replace }, signal) {
+      const action = `save secret ${name}`;
+      // Podman's own words for these are of no help, and those for an empty value are the same.
+      if (value.length === 0) return trouble(`${action}: the value is empty, and Podman takes no empty secrets: give it one`);
+      if (value.length > mostSecret)
+        return trouble(`${action}: the value has ${value.length} bytes, and Podman takes ${mostSecret} at most`);
+      return orTrouble(async () => {
+        const query = new URLSearchParams({ name, labels: JSON.stringify(labels), ...(replace ? { replace: "true" } : {}) });
+        const answer = await call({ action, method: "POST", path: `/secrets/create?${query.toString()}`, body: value }, signal);
+        if (answer.status === 200 || answer.status === 201) return success(undefined);
+        if (answer.body.includes("secret name in use"))
+          return trouble(
+            `${action}: there is one of that name that pgo did not make: choose another name, or remove it (podman secret rm)`,
+          );
+        return trouble(`${action}: ${plain(wordsOf(answer), [Buffer.from(value).toString()])}`);
+      });
+    },
+
+    async removeSecret(name, signal) {
+      return orTrouble(async () => {
+        // By its whole id: in the place of a name Podman also takes the beginning of an id, and so perhaps that of another secret.
+        const found = (await listSecrets(signal)).find((one) => one.name === name);
+        if (found === undefined) return success(undefined);
+        const remove = { action: `remove secret ${name}`, method: "DELETE", path: `/secrets/${found.id}` } as const;
+        const answer = await call(remove, signal);
+        if (answer.status === 204 || answer.status === 404) return success(undefined);
+        return trouble(`${remove.action}: ${wordsOf(answer)}`);
+      });
+    },
+
     [Symbol.asyncDispose]() {
       closing.abort(new Error("the connection to podman is closed"));
       return Promise.resolve();
@@ -108,11 +148,29 @@ function containersOf(call: Named, answer: Answer): readonly ContainerState[] {
         id: text("Id"),
         image: text("Image"),
         imageId: text("ImageID"),
+        name: nameOf(entry["Names"]),
         state: text("State"),
+        exitCode: typeof entry["ExitCode"] === "number" ? entry["ExitCode"] : 0,
         health: healthOf(entry["Status"]),
         startedAt: dateOf(entry["StartedAt"]),
       },
     ];
+  });
+}
+
+/** libpod's limit (512,000, common's pkg/secrets) is one that must stay out of reach. */
+const mostSecret = 511_999;
+
+function secretsOf(call: Named, answer: Answer): readonly (PodmanSecret & { readonly id: string })[] {
+  const list = answer.status === 200 ? parsed(call, answer) : undefined;
+  expect(Array.isArray(list), call, answer);
+  return list.map((entry: unknown) => {
+    expect(isRecord(entry) && typeof entry["ID"] === "string" && /^[0-9a-f]+$/.test(entry["ID"]) && isRecord(entry["Spec"]), call, answer);
+    const { Name: name, Labels: labels } = entry["Spec"];
+    const updatedAt = new Date(String(entry["UpdatedAt"]));
+    expect(typeof name === "string" && !Number.isNaN(updatedAt.getTime()), call, answer);
+    const texts = Object.entries(isRecord(labels) ? labels : {}).filter((pair): pair is [string, string] => typeof pair[1] === "string");
+    return { id: entry["ID"], name, labels: Object.fromEntries(texts), updatedAt };
   });
 }
 
@@ -124,6 +182,10 @@ function serviceOf(label: unknown): ServiceName | undefined {
     if (error instanceof NameError) return undefined;
     throw error;
   }
+}
+
+function nameOf(names: unknown): string {
+  return Array.isArray(names) && typeof names[0] === "string" ? names[0] : "";
 }
 
 function healthOf(status: unknown): ContainerState["health"] {

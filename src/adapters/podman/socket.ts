@@ -11,6 +11,8 @@ export interface Call {
   /** Below `/libpod`, query included. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Sent as bytes: what a form's type has in its body, Podman reads as the form's fields. */
+  readonly body?: Uint8Array;
   /** In milliseconds: for the whole answer, or, when `piecewise`, for each next piece of it. */
   readonly deadline: number;
   /** An answer that comes in pieces for as long as the work takes; only its end is kept. */
@@ -89,12 +91,13 @@ async function exchange(socket: string, call: Call, signal: AbortSignal): Promis
   }
 }
 
-function begin(socketPath: string, { method, path, headers }: Call, signal: AbortSignal): Promise<IncomingMessage> {
+function begin(socketPath: string, { method, path, headers, body }: Call, signal: AbortSignal): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    request({ socketPath, method, path: prefix + path, headers: { Host: "d", ...headers }, agent: false, signal })
+    const type = body === undefined ? {} : { "Content-Type": "application/octet-stream", "Content-Length": body.length };
+    request({ socketPath, method, path: prefix + path, headers: { Host: "d", ...type, ...headers }, agent: false, signal })
       .on("response", resolve)
       .on("error", reject)
-      .end();
+      .end(body);
   });
 }
 

@@ -2,7 +2,8 @@
 
 import { z } from "zod";
 
-import { relativePath, serviceName, type Digest, type RelativePath, type ServiceName } from "../../core/names.ts";
+import { serviceName, type Digest, type RelativePath, type ServiceName } from "../../core/names.ts";
+import { placedPath } from "../../core/placing.ts";
 import type { Started, Store } from "../../ports.ts";
 import type { Database } from "./database.ts";
 import { digest, digestIn, number, text, type Row } from "./rows.ts";
@@ -25,7 +26,7 @@ export function hostTables(database: Database): Tables {
     new Map(
       database
         .all("SELECT path, digest FROM inventory WHERE application = :application ORDER BY path", { application })
-        .map((row): [RelativePath, Digest] => [relativePath(text(row, "path")), digest(row, "digest")]),
+        .map((row): [RelativePath, Digest] => [placedPath(text(row, "path")), digest(row, "digest")]),
     );
   const reloadPending = (): boolean => database.get("SELECT 1 FROM meta WHERE key = 'reload pending'") !== undefined;
   return {

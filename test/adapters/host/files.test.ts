@@ -28,7 +28,12 @@ async function place(t: TestContext) {
   const base = await mkdtemp(join(tmpdir(), "pgo-files-"));
   t.after(() => rm(base, { recursive: true }));
   const root = join(base, "etc", "systemd", "pgo");
-  return { base, root, directory: join(root, shop), files: openFiles({ quadletDirectory: root, clock }) };
+  return {
+    base,
+    root,
+    directory: join(root, shop),
+    files: openFiles({ quadletDirectory: root, unitDirectory: join(base, "units"), stateDirectory: join(base, "state"), clock }),
+  };
 }
 
 function file(path: string, text: string, mode = 0o644): BundleFile {
@@ -44,7 +49,7 @@ test("what was written is placed with the bundle's own digest, and has exactly t
   t.after(() => process.umask(umask));
   const written = [file("web.container", "[Container]\n"), file("bin/start", "#!/bin/sh\n", 0o755), file("env/db.env", "A=1\n", 0o600)];
   for (const one of written) await files.write(shop, one, never);
-  const placed = await files.placed(shop, never);
+  const placed = await files.placed(shop, new Set(), never);
   assert.deepEqual(Object.fromEntries([...placed].map(([path, { digest }]) => [path, digest])), {
     "web.container": written[0]?.digest,
     "bin/start": written[1]?.digest,
@@ -56,7 +61,7 @@ test("what was written is placed with the bundle's own digest, and has exactly t
 
 test("an application without a directory has no files", async (t) => {
   const { files } = await place(t);
-  assert.equal((await files.placed(shop, never)).size, 0);
+  assert.equal((await files.placed(shop, new Set(), never)).size, 0);
 });
 
 test("a directory is closed to others while it directly holds a 0600 file", async (t) => {
@@ -77,7 +82,7 @@ test("a changed file is seen as changed: its content, its mode, also with size a
   const { directory, files } = await place(t);
   const web = file("web.container", "one");
   await files.write(shop, web, never);
-  const digest = async (): Promise<string | undefined> => (await files.placed(shop, never)).get(web.path)?.digest;
+  const digest = async (): Promise<string | undefined> => (await files.placed(shop, new Set(), never)).get(web.path)?.digest;
   const path = join(directory, "web.container");
   await utimes(path, 1000, 1000);
   assert.equal(await digest(), web.digest);
@@ -97,20 +102,25 @@ test("a second look at unchanged files reads none of them", async (t) => {
   const { files } = await place(t);
   await files.write(shop, file("large.bin", "x".repeat(5_000_000)), never);
   const before = await bytesRead();
-  const first = await files.placed(shop, never);
+  const first = await files.placed(shop, new Set(), never);
   const between = await bytesRead();
-  assert.deepEqual(await files.placed(shop, never), first);
+  assert.deepEqual(await files.placed(shop, new Set(), never), first);
   assert.ok(between - before >= 5_000_000, "the first look reads");
   assert.ok((await bytesRead()) - between < 1_000_000, "the second does not");
 });
 
 test("what changed within the last moments is read again, since a change in the same tick would look the same", async (t) => {
-  const { root } = await place(t);
-  const files = openFiles({ quadletDirectory: root, clock: { ...clock, now: () => new Date() } });
+  const { base, root } = await place(t);
+  const files = openFiles({
+    quadletDirectory: root,
+    unitDirectory: join(base, "units"),
+    stateDirectory: join(base, "state"),
+    clock: { ...clock, now: () => new Date() },
+  });
   await files.write(shop, file("large.bin", "x".repeat(5_000_000)), never);
-  await files.placed(shop, never);
+  await files.placed(shop, new Set(), never);
   const before = await bytesRead();
-  await files.placed(shop, never);
+  await files.placed(shop, new Set(), never);
   assert.ok((await bytesRead()) - before >= 5_000_000);
 });
 
@@ -118,7 +128,7 @@ test("a large file has the same digest as in a bundle", async (t) => {
   const { files } = await place(t);
   const large = file("assets/large.bin", "0123456789abcdef".repeat(200_000));
   await files.write(shop, large, never);
-  assert.equal((await files.placed(shop, never)).get(large.path)?.digest, large.digest);
+  assert.equal((await files.placed(shop, new Set(), never)).get(large.path)?.digest, large.digest);
 });
 
 test("temporary files of a crash are not shown, are cleaned up, and keep no directory alive", async (t) => {
@@ -126,7 +136,7 @@ test("temporary files of a crash are not shown, are cleaned up, and keep no dire
   const left = ".pgo-0123456789abcdef01234567.tmp";
   await files.write(shop, file("web.container", "one"), never);
   await writeFile(join(directory, left), "half");
-  assert.deepEqual([...(await files.placed(shop, never)).keys()], ["web.container"]);
+  assert.deepEqual([...(await files.placed(shop, new Set(), never)).keys()], ["web.container"]);
   assert.deepEqual(await readdir(directory), ["web.container"]);
   await writeFile(join(directory, left), "half");
   await files.remove(shop, relativePath("web.container"), never);
@@ -155,7 +165,7 @@ test("a symlink in a directory's place is never followed, and what it leads to i
   await writeFile(join(outside, "site.conf"), "a person's");
   await files.write(shop, file("web.container", "one"), never);
   await symlink(outside, join(directory, "conf"));
-  assert.deepEqual([...(await files.placed(shop, never)).keys()].sort(), ["conf", "web.container"]);
+  assert.deepEqual([...(await files.placed(shop, new Set(), never)).keys()].sort(), ["conf", "web.container"]);
   await files.remove(shop, relativePath("conf/site.conf"), never);
   assert.equal(await readFile(join(outside, "site.conf"), "utf8"), "a person's");
   await files.write(shop, file("conf/site.conf", "from Git"), never);
@@ -170,7 +180,7 @@ test("a symlink in the application's own place is replaced, not followed", async
   await writeFile(join(outside, "web.container"), "a person's");
   await mkdir(join(root, "fleet"), { recursive: true });
   await symlink(outside, directory);
-  assert.equal((await files.placed(shop, never)).size, 0);
+  assert.equal((await files.placed(shop, new Set(), never)).size, 0);
   await files.remove(shop, relativePath("web.container"), never);
   await files.write(shop, file("web.container", "from Git"), never);
   assert.equal(await readFile(join(outside, "web.container"), "utf8"), "a person's");
@@ -183,7 +193,7 @@ test("a symlink in a file's place is another file, and a write replaces it", asy
   await writeFile(join(base, "same"), "one", { mode: 0o644 });
   await mkdir(directory, { recursive: true });
   await symlink(join(base, "same"), join(directory, "web.container"));
-  assert.notEqual((await files.placed(shop, never)).get(web.path)?.digest, web.digest);
+  assert.notEqual((await files.placed(shop, new Set(), never)).get(web.path)?.digest, web.digest);
   await files.write(shop, file("web.container", "two"), never);
   assert.equal(await readFile(join(base, "same"), "utf8"), "one");
   assert.equal(await readFile(join(directory, "web.container"), "utf8"), "two");
@@ -205,7 +215,7 @@ test("pipes and devices are shown, never opened", async (t) => {
   const { directory, files } = await place(t);
   await mkdir(directory, { recursive: true });
   execFileSync("mkfifo", [join(directory, "pipe")]);
-  assert.deepEqual([...(await files.placed(shop, never)).keys()], ["pipe"]);
+  assert.deepEqual([...(await files.placed(shop, new Set(), never)).keys()], ["pipe"]);
 });
 
 test(
@@ -221,7 +231,7 @@ test(
     for (const path of [root, join(root, "fleet"), directory, join(directory, "data")]) await chown(path, 65534, 65534);
     t.after(() => process.seteuid?.(0));
     process.seteuid?.(65534);
-    const placed = await files.placed(shop, never);
+    const placed = await files.placed(shop, new Set(), never);
     process.seteuid?.(0);
     assert.deepEqual([...placed.keys()].sort(), ["closed", "data/secret", "web.container"]);
   },

@@ -20,6 +20,7 @@ const quadlets = rootful ? "/etc/containers/systemd" : join(config, "containers/
 const options: HostOptions = {
   mode: rootful ? "rootful" : "rootless",
   quadletDirectory: join(quadlets, "pgo"),
+  unitDirectory: rootful ? "/etc/systemd/system" : join(config, "systemd/user"),
   stateDirectory: rootful ? "/var/lib/pgo" : join(home, ".local/share/pgo"),
   busAddress: rootful ? "unix:path=/run/dbus/system_bus_socket" : `unix:path=${runtime}/bus`,
   searchPath: quadletSearchPath(rootful ? { mode: "rootful" } : { mode: "rootless", uid: process.getuid?.() ?? 0, config, runtime }),
@@ -165,6 +166,15 @@ test("what is nowhere is not found, what is only on disk is found with its file,
   assert.equal(at(5)?.active, "active");
   if (!rootful) assert.match(at(4)?.fragment ?? "", /^\/usr\/lib\/systemd\/user\//);
   assert.equal((await host.services([], never)).size, 0);
+});
+
+test("systemd's own environment is read as it is, with = and line breaks in its values", async () => {
+  const set = (...assignments: string[]) => systemctl("set-environment", ...assignments);
+  set("PGO_TEST_A=a=b", "PGO_TEST_B=ü \"'$X#", "PGO_TEST_C=two\nlines", "PGO_TEST_D=");
+  const environment = await host.managerEnvironment(never);
+  const found = ["A", "B", "C", "D"].map((one) => environment.get(`PGO_TEST_${one}`));
+  assert.deepEqual(found, ["a=b", "ü \"'$X#", "two\nlines", ""]);
+  assert.ok(environment.has("PATH"));
 });
 
 test("to stop or reset what systemd does not know is no trouble, to start it is", async () => {

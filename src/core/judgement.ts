@@ -1,0 +1,168 @@
+/** The judgement of a revision's applications, without the asking: what still stands, what takes the place of what fell, and why it fell. */
+
+import { assemble } from "./assemble.ts";
+import type { Bundle, Problem, Unit } from "./bundle.ts";
+import { strayChecks } from "./checks.ts";
+import { alteredObjects, type Candidate } from "./decide.ts";
+import { isUnitFile, type Draft } from "./layout.ts";
+import { digestOf, type ApplicationId, type Digest, type RelativePath, type UnitName } from "./names.ts";
+
+/** What is judged, and beside what. */
+export interface Trial {
+  readonly drafts: readonly Draft[];
+  /** The last good bundles of all applications; a draft takes its own's place. */
+  readonly live: ReadonlyMap<ApplicationId, Bundle>;
+}
+
+/** Hears what needs nobody to be asked: the files themselves, names that clash, and pgo's own rules. */
+export function openCourt(trial: Trial): Court {
+  const court = new Court(trial);
+  for (const draft of trial.drafts) {
+    const made = assemble(draft);
+    if (!made.ok) court.refuse(draft.application, made.trouble);
+    else if (made.value.digest === trial.live.get(draft.application)?.digest) court.pass(made.value);
+    else court.admit(made.value);
+  }
+  court.refuseClashes();
+  for (const bundle of court.admitted()) court.refuseWith(bundle, objections(bundle, trial.live.get(bundle.application)));
+  return court;
+}
+
+/** pgo's own rules for a bundle that is well formed; a further one, such as a policy, is one more line. Problems name files below the application. */
+function objections(bundle: Bundle, before: Bundle | undefined): readonly Problem[] {
+  return [...strayChecks(bundle, "pgo.toml"), ...alteredObjects(before, bundle)];
+}
+
+/** The candidates that still stand, what takes the place of those that fell, and why they fell. */
+export class Court {
+  readonly #drafts: ReadonlyMap<ApplicationId, Draft>;
+  readonly #live: ReadonlyMap<ApplicationId, Bundle>;
+  readonly #standing = new Map<ApplicationId, Bundle>();
+  readonly #refused = new Map<ApplicationId, readonly Problem[]>();
+  readonly #blocked = new Map<ApplicationId, { readonly digest: Digest; readonly why: string }>();
+  /** What the generator only warns of: told when it is rolled out. */
+  readonly #warnings = new Map<ApplicationId, readonly Problem[]>();
+  /** Those equal to their last good: nothing new is judged, but they are there. */
+  readonly #unchanged = new Set<ApplicationId>();
+
+  constructor({ drafts, live }: Trial) {
+    this.#drafts = new Map(drafts.map((draft) => [draft.application, draft]));
+    this.#live = live;
+  }
+
+  admit(bundle: Bundle): void {
+    this.#standing.set(bundle.application, bundle);
+  }
+
+  pass(bundle: Bundle): void {
+    this.admit(bundle);
+    this.#unchanged.add(bundle.application);
+  }
+
+  /** Candidates that are new and not refused. */
+  admitted(): readonly Bundle[] {
+    return [...this.#standing.values()].filter((bundle) => !this.#unchanged.has(bundle.application));
+  }
+
+  /** What would be live if all that still stands were rolled out, or only these of it. */
+  staged(candidates: readonly Bundle[] = [...this.#standing.values()]): ReadonlyMap<ApplicationId, Bundle> {
+    return new Map([...this.#live, ...candidates.map((bundle): [ApplicationId, Bundle] => [bundle.application, bundle])]);
+  }
+
+  refuse(application: ApplicationId, problems: readonly Problem[]): void {
+    this.#standing.delete(application);
+    this.#refused.set(application, [...(this.#refused.get(application) ?? []), ...problems]);
+    this.#block(application);
+  }
+
+  /** The last run's word counts: it is of all that still stands. */
+  warn(bundle: Bundle, warnings: readonly Problem[]): void {
+    this.#warnings.set(bundle.application, warnings);
+  }
+
+  /** Refuses a bundle when there are problems with files of it, named by their place. */
+  refuseWith(bundle: Bundle, problems: readonly Problem[]): void {
+    const located = problems.map((problem) => locatedIn(bundle, problem));
+    if (located.length > 0) this.refuse(bundle.application, located);
+  }
+
+  /** Two units of one name, or two that make one service: the generator would take the first, silently. */
+  refuseClashes(): void {
+    for (const bundle of this.admitted())
+      for (const unit of bundle.units) {
+        const other = this.#ownerOf(unit, bundle.application);
+        if (other === undefined) continue;
+        const message = `${unit.name} makes ${unit.service}, which application ${other} has already: give it another name`;
+        this.refuseWith(bundle, [{ file: unit.file, line: undefined, message }]);
+        break;
+      }
+  }
+
+  verdicts(): ReadonlyMap<ApplicationId, Candidate> {
+    return new Map(
+      [...this.#drafts.keys()].map((application): [ApplicationId, Candidate] => {
+        const problems = this.#refused.get(application);
+        if (problems !== undefined)
+          return [application, { kind: "rejected", digest: digestOfDraft(this.#drafts.get(application)), problems }];
+        const blocked = this.#blocked.get(application);
+        if (blocked !== undefined) return [application, { kind: "blocked", ...blocked }];
+        const bundle = this.#standing.get(application);
+        if (bundle === undefined) throw new Error(`judge ${application}: it has vanished`);
+        return [application, { kind: "bundle", bundle, warnings: this.#warnings.get(application) ?? [] }];
+      }),
+    );
+  }
+
+  /** The application whose unit stands in the way: one that is live comes before one that is new, then by name. */
+  #ownerOf(unit: Unit, application: ApplicationId): ApplicationId | undefined {
+    return [...this.staged()]
+      .filter(
+        ([other, bundle]) => other !== application && bundle.units.some((one) => one.name === unit.name || one.service === unit.service),
+      )
+      .map(([other]) => other)
+      .find((other) => this.#live.has(other) || !this.#standing.has(other) || other < application);
+  }
+
+  /** What needs something of a refused application waits for it, and so on. */
+  #block(refused: ApplicationId): void {
+    const names = new Set([...unitNames(this.#drafts.get(refused)), ...(this.#live.get(refused)?.units.map((unit) => unit.name) ?? [])]);
+    const services = new Set(this.#live.get(refused)?.units.map((unit) => unit.service));
+    for (const bundle of this.admitted()) {
+      if (bundle.application === refused) continue;
+      const needed = bundle.units.flatMap((unit) => [
+        ...unit.uses.filter((name) => names.has(name)),
+        ...unit.after.filter((name) => services.has(name)),
+      ])[0];
+      if (needed === undefined) continue;
+      this.#standing.delete(bundle.application);
+      this.#blocked.set(bundle.application, { digest: bundle.digest, why: `it needs ${needed} of ${refused}, which is refused` });
+      this.#block(bundle.application);
+    }
+  }
+}
+
+/** The quadlets of an application by their names, whether they can be read or not. */
+export function unitNames(draft: Draft | undefined): readonly UnitName[] {
+  return [...(draft?.files.keys() ?? [])].filter(isUnitFile).map((path) => (path.split("/").at(-1) ?? "") as UnitName);
+}
+
+/** A unit whose service comes from a file that pgo did not place. */
+export function takenBy(owner: string, unit: Unit): Problem {
+  const remedy = owner.startsWith("/usr/lib/")
+    ? "give it another name"
+    : "give it another name, or remove that file and run systemctl daemon-reload";
+  const message = `the host has ${unit.service} already, from ${owner}, which pgo did not place: ${remedy}`;
+  return { file: unit.file, line: undefined, message };
+}
+
+/** A problem with a placed file, told of the file in Git that it comes of. */
+function locatedIn({ origins }: Bundle, { file, line, message }: Problem): Problem {
+  const origin = origins.get(file as RelativePath);
+  if (origin === undefined) return { file, line, message };
+  return { file: origin.file, line: line === undefined ? undefined : line + origin.linesBefore, message };
+}
+
+function digestOfDraft(draft: Draft | undefined): Digest {
+  const entries = [...(draft?.files ?? [])].sort(([a], [b]) => (a < b ? -1 : 1));
+  return digestOf(...entries.flatMap(([path, { entry }]) => [path, entry.kind === "file" ? entry.content : entry.kind]));
+}

@@ -1,0 +1,50 @@
+/** Where a file of an application goes on the host, told by its path: beside the quadlets, among systemd's units, or among the processed env files. */
+
+import { isDropIn, isUnitFile } from "./layout.ts";
+import { isPlainKind, kindOf } from "./kinds.ts";
+import { relativePath, type RelativePath } from "./names.ts";
+
+/**
+ * - `quadlet`: below the application's directory in the quadlet directory, laid out as in Git.
+ * - `unit`: systemd's unit directory, which is shared by all: by its name alone, or `NAME.d/FILE`.
+ * - `env`: below the application's directory in the state directory; what is there may hold secrets.
+ */
+export type Place = "quadlet" | "unit" | "env";
+
+/** No path of Git's begins like this, so a marked one can't be mistaken for one that is not. */
+const marks = { unit: "//unit/", env: "//env/" } as const;
+
+export function marked(place: Exclude<Place, "quadlet">, path: string): RelativePath {
+  return `${marks[place]}${relativePath(path)}` as RelativePath;
+}
+
+export function placeOf(path: RelativePath): { readonly place: Place; readonly path: string } {
+  for (const place of ["unit", "env"] as const) if (path.startsWith(marks[place])) return { place, path: path.slice(marks[place].length) };
+  return { place: "quadlet", path };
+}
+
+/** Reads a path that was saved, with its mark. */
+export function placedPath(text: string): RelativePath {
+  const { place, path } = placeOf(text as RelativePath);
+  return place === "quadlet" ? relativePath(path) : marked(place, path);
+}
+
+/** As people are shown it. */
+export function shownPath(path: RelativePath): string {
+  return placeOf(path).path;
+}
+
+/** For a file as Git has it: plain units and their drop-ins, a quadlet's service's too, are read by systemd in its own directory, by name alone. */
+export function placeFor(path: RelativePath): RelativePath {
+  const parts = path.split("/");
+  if (isDropIn(path)) {
+    const owner = parts.at(-2)?.slice(0, -".d".length) ?? "";
+    return isPlain(owner) ? marked("unit", parts.slice(-2).join("/")) : path;
+  }
+  return isUnitFile(path) && isPlain(path) ? marked("unit", parts.at(-1) ?? "") : path;
+}
+
+function isPlain(name: string): boolean {
+  const kind = kindOf(name);
+  return kind !== undefined && isPlainKind(kind);
+}

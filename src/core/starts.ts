@@ -1,0 +1,178 @@
+/** Which services a plan starts and restarts, and why: each once, and as few as a change leaves. */
+
+import type { Input, Unit } from "./bundle.ts";
+import { roleOf } from "./kinds.ts";
+import type { ApplicationId, ServiceName } from "./names.ts";
+import { dependsOn, startOrder } from "./order.ts";
+import type { Observed, ObservedService, Step } from "./plan.ts";
+
+/** A network that has to be made anew, since Podman can't alter one in place. */
+export interface Recreation {
+  readonly network: Unit;
+  /** Services that run in it, this application's before others', users before what they use. */
+  readonly users: readonly ServiceName[];
+  /** Those of other applications, which are started again as they are. */
+  readonly dependents: Observed["dependents"];
+  readonly isUp: boolean;
+  readonly because: string;
+}
+
+/**
+ * `podman network create --ignore` keeps what is there, so a changed definition takes effect only when the network is removed between
+ * (DESIGN: restarting its unit changes nothing but restarts all its users). One that nobody can tell of is made anew too: a reboot in the
+ * middle leaves such.
+ */
+export function recreations(units: readonly Unit[], observed: Observed): readonly Recreation[] {
+  return units.flatMap((network): readonly Recreation[] => {
+    if (network.kind !== "network") return [];
+    const service = observed.services.get(network.service);
+    // One that pgo never made may be somebody else's, and is left as it is.
+    if (service?.isRecorded !== true || service.startedFrom?.digest === network.digest) return [];
+    const uses = (unit: Unit) => unit.uses.includes(network.name) || unit.after.includes(network.service);
+    const runs = (unit: Unit) => isUp(observed.services.get(unit.service)) && observed.services.get(unit.service)?.ours === true;
+    // What is gone is stopped already; what stays may have used it before.
+    const own = startOrder(units).filter(
+      (unit) => [unit, ...observed.known.filter((old) => old.service === unit.service)].some(uses) && runs(unit),
+    );
+    const dependents = observed.dependents.filter(({ unit }) => uses(unit));
+    return [
+      {
+        network,
+        users: [...own.toReversed().map((unit) => unit.service), ...dependents.map(({ unit }) => unit.service)],
+        dependents,
+        isUp: isUp(service),
+        because: `${reasonsOf(service, network).join(", ")}: ${network.object} is made anew`,
+      },
+    ];
+  });
+}
+
+/** In dependency order; dependents of other applications at the end. */
+export function startSteps(units: readonly Unit[], recreated: readonly Recreation[], observed: Observed): readonly Step[] {
+  const ordered = startOrder(units);
+  const moves = new Map(ordered.map((unit): [Unit, Move] => [unit, moveOf(unit, units, observed)]));
+  for (const { network, users, because } of recreated) {
+    moves.set(network, { verb: "start", because });
+    for (const unit of units)
+      if (users.includes(unit.service) && moves.get(unit)?.verb !== "restart")
+        moves.set(unit, { verb: "restart", because: `${network.name} is made anew` });
+  }
+  for (const pod of ordered) if (pod.kind === "pod") movePod(pod, units, moves, observed);
+  const restarted = ordered.filter((unit) => moves.get(unit)?.verb === "restart");
+  const own = ordered.flatMap((unit): readonly Step[] => {
+    const { verb, because } = moves.get(unit) ?? still;
+    if (verb === "none") return [];
+    if (verb === "start") return [{ kind: "start", service: unit.service, unit, because }];
+    const alone = roleOf(unit.kind) === "supply";
+    const carries = alone ? [] : restarted.filter((other) => other !== unit && dependsOn(other, unit)).map(({ service }) => service);
+    return [{ kind: "restart", service: unit.service, unit, alone, carries, because }];
+  });
+  const others = new Map<ServiceName, { readonly application: ApplicationId; readonly unit: Unit; readonly because: string }>();
+  for (const { network, dependents } of recreated)
+    for (const one of dependents) others.set(one.unit.service, { ...one, because: `${network.name} is made anew` });
+  return [
+    ...own,
+    ...[...others.values()].map(({ application, unit, because }): Step => ({
+      kind: "start",
+      service: unit.service,
+      unit,
+      of: application,
+      because,
+    })),
+  ];
+}
+
+interface Move {
+  readonly verb: "none" | "start" | "restart";
+  readonly because: string;
+}
+
+const still: Move = { verb: "none", because: "" };
+
+function moveOf(unit: Unit, units: readonly Unit[], observed: Observed): Move {
+  const service = observed.services.get(unit.service);
+  // What nobody starts by itself may run all the same, for a timer or because it is needed: then it follows a change.
+  if (!unit.starts)
+    return isUp(service) && service !== undefined && roleOf(unit.kind) === "workload" ? restartIfChanged(service, unit) : still;
+  // One that systemd has forgotten may still run, of a file that somebody deleted: to start it would change nothing.
+  if (service === undefined || isNew(service)) return { verb: "start", because: "new" };
+  switch (roleOf(unit.kind)) {
+    case "object":
+    case "passive":
+      return isUp(service) ? still : { verb: "start", because: `${unit.service} is not active` };
+    case "workload":
+    case "group":
+    case "supply":
+    case "trigger":
+      return moveOfRunning(unit, service, units);
+  }
+}
+
+function moveOfRunning(unit: Unit, service: ObservedService, units: readonly Unit[]): Move {
+  const changed = service.startedFrom?.digest !== unit.digest;
+  switch (service.activity) {
+    case "running":
+    case "changing":
+      return restartIfChanged(service, unit);
+    case "stopped":
+    case "failed": {
+      if (unit.oneshot && !changed && service.succeeded) return still;
+      const because = changed ? reasonsOf(service, unit).join(", ") : service.activity === "failed" ? "it has failed" : needed(unit, units);
+      return { verb: "start", because };
+    }
+  }
+}
+
+/**
+ * A pod's members are bound to it: they follow its restart. A member restarts alone while another one stays up; the last one to stop
+ * would take the pod along, and then fail for want of it (DESIGN: restart the pod then).
+ */
+function movePod(pod: Unit, units: readonly Unit[], moves: Map<Unit, Move>, observed: Observed): void {
+  const members = units.filter((unit) => unit.pod === pod.name && isUp(observed.services.get(unit.service)));
+  // One that joins runs elsewhere still: to stop it takes nothing along.
+  const inside = members.filter(({ service }) => observed.known.some((old) => old.service === service && old.pod === pod.name));
+  const restarting = inside.filter((unit) => moves.get(unit)?.verb === "restart");
+  const [first] = restarting;
+  if (moves.get(pod)?.verb === "none" && first !== undefined && restarting.length === inside.length) {
+    const what = inside.length === 1 ? `${first.name}, its only running member, restarts` : "all its running members restart";
+    moves.set(pod, { verb: "restart", because: what });
+  }
+  if (moves.get(pod)?.verb !== "restart") return;
+  for (const member of members)
+    if (moves.get(member)?.verb !== "restart") moves.set(member, { verb: "restart", because: `${pod.name} restarts` });
+}
+
+function restartIfChanged(service: ObservedService, unit: Unit): Move {
+  return service.startedFrom?.digest === unit.digest ? still : { verb: "restart", because: reasonsOf(service, unit).join(", ") };
+}
+
+function reasonsOf({ startedFrom }: ObservedService, unit: Unit): readonly string[] {
+  return startedFrom === undefined ? ["nobody can say what it was started from"] : differences(startedFrom.inputs, unit.inputs);
+}
+
+function isNew(service: ObservedService): boolean {
+  return service.activity === "stopped" && (!service.loaded || service.startedFrom === undefined);
+}
+
+function isUp(service: ObservedService | undefined): boolean {
+  return service?.activity === "running" || service?.activity === "changing";
+}
+
+function needed(unit: Unit, units: readonly Unit[]): string {
+  const user = units.find((other) => dependsOn(other, unit));
+  return user === undefined ? "it is not running" : `it is not running, and ${user.service} needs it`;
+}
+
+/** What differs between what a service was started from and what it would be started from, in words. */
+export function differences(before: readonly Input[], after: readonly Input[]): readonly string[] {
+  const key = (input: Input) => `${input.within ?? ""}\0${input.label}`;
+  const old = new Map(before.map((input) => [key(input), input]));
+  const now = new Map(after.map((input) => [key(input), input]));
+  const say = (input: Input, verb: string) =>
+    input.within === undefined ? `${input.label} ${verb}` : `${input.label} ${verb} in ${input.within}`;
+  return [
+    ...after.filter((input) => old.has(key(input)) && old.get(key(input))?.digest !== input.digest).map((input) => say(input, "changed")),
+    ...after.filter((input) => !old.has(key(input))).map((input) => say(input, "added")),
+    ...before.filter((input) => !now.has(key(input))).map((input) => say(input, "removed")),
+  ];
+}

@@ -1,0 +1,97 @@
+/** A judgement where no host is at hand, and where the generator itself falls over: by a stand-in for it that crashes on one word. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { judge, type Witnesses } from "../../src/controller/judge.ts";
+import { assemble } from "../../src/core/assemble.ts";
+import type { Bundle, TreeEntry } from "../../src/core/bundle.ts";
+import { layout } from "../../src/core/layout.ts";
+import { partsOf, sourceName, type ApplicationId } from "../../src/core/names.ts";
+import { generate } from "../fakes/quadlet-generator.ts";
+
+const never = new AbortController().signal;
+const web = "[Container]\nImage=localhost/good:1\n";
+const crashing = `${web}Label=crash\n`;
+
+function draftsOf(files: Readonly<Record<string, string>>) {
+  const entries = new Map(
+    Object.entries(files).map(([path, text]): [string, TreeEntry] => [
+      path,
+      { kind: "file", executable: false, content: Buffer.from(text) },
+    ]),
+  );
+  return layout(sourceName("fleet"), ["."], entries);
+}
+
+/** Podman 5.4.2's own words for a crash; it makes nothing then. */
+function witnesses(): Witnesses & { readonly runs: () => number } {
+  let runs = 0;
+  return {
+    runs: () => runs,
+    generatorWarnings: "report",
+    elsewhere: undefined,
+    dryRun(staged) {
+      runs += 1;
+      const texts = new Map(
+        [...staged].flatMap(([id, files]) =>
+          files.map(({ path, content }): [string, string] => [`/staging/${id}/${path}`, Buffer.from(content).toString()]),
+        ),
+      );
+      const { stdout, stderr } = generate(texts);
+      const crashes = [...texts.values()].some((text) => text.includes("crash"));
+      const panic = "panic: runtime error: index out of range [0] with length 0\n\ngoroutine 1 [running]:\nmain.main()\n";
+      return Promise.resolve({ root: "/staging", stdout: crashes ? "" : stdout, stderr: crashes ? panic : stderr });
+    },
+  };
+}
+
+async function verdicts(files: Readonly<Record<string, string>>, live: ReadonlyMap<ApplicationId, Bundle> = new Map()) {
+  const asked = witnesses();
+  const candidates = await judge({ drafts: draftsOf(files), live }, asked, never);
+  const told = [...candidates].map(([id, candidate]): [string, string] => [
+    partsOf(id).application,
+    candidate.kind === "rejected" ? candidate.problems.map(({ file, message }) => `${file}: ${message}`).join("\n") : candidate.kind,
+  ]);
+  return { told: Object.fromEntries(told), runs: asked.runs() };
+}
+
+const crash =
+  "the generator crashes on it (runtime error: index out of range [0] with length 0), and would then make no unit of any file on the host: look for a value that is empty or cut short";
+
+test("a file that the generator crashes on is found, and refuses only its own application", async () => {
+  const many = Object.fromEntries(Array.from({ length: 20 }, (_, at) => [`app${String(at)}/web${String(at)}.container`, web]));
+  const { told, runs } = await verdicts({ ...many, "app7/other.container": crashing });
+  assert.equal(told["app7"], `app7/other.container: ${crash}`);
+  assert.deepEqual(new Set(Object.values(told)), new Set(["bundle", told["app7"]]));
+  assert.ok(runs < 15, `${String(runs)} runs for 20 applications: they are asked one by one`);
+});
+
+test("two such files in two applications are both found, and a plain fault beside them too", async () => {
+  const { told } = await verdicts({
+    "a/a.container": crashing,
+    "b/b.container": web,
+    "c/c.container": crashing,
+    "d/d.container": `${web}Labels=x\n`,
+  });
+  assert.deepEqual(told, {
+    a: `a/a.container: ${crash}`,
+    b: "bundle",
+    c: `c/c.container: ${crash}`,
+    d: "d/d.container: unsupported key 'Labels' in group 'Container' (did you mean Label?)",
+  });
+});
+
+test("a crash over what is live already is blamed on no candidate's file, and lets nothing new in", async () => {
+  const [old] = draftsOf({ "old/old.container": crashing });
+  const made = old === undefined ? undefined : assemble(old);
+  assert.ok(made?.ok);
+  const { told } = await verdicts({ "new/new.container": web }, new Map([[made.value.application, made.value]]));
+  assert.deepEqual(told, {
+    new: "new/new.container: the generator makes no new.service of it: it crashes over what is on the host (runtime error: index out of range [0] with length 0)",
+  });
+});
+
+test("without a host nothing is asked of one, and an application alone is judged by one run", async () => {
+  assert.deepEqual(await verdicts({ "a/a.container": web, "a/a.network": "[Network]\n" }), { told: { a: "bundle" }, runs: 1 });
+});
