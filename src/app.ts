@@ -11,12 +11,14 @@ import { logSink } from "./adapters/journal/log.ts";
 import { openMetrics, type Metrics } from "./adapters/journal/metrics.ts";
 import { openPodman } from "./adapters/podman/podman.ts";
 import { openProber } from "./adapters/probes.ts";
-import { readSecret } from "./adapters/secrets.ts";
+import { openSealed } from "./adapters/sealed/sealed.ts";
+import { openSecrets, readSecret } from "./adapters/secrets.ts";
 import { openStore } from "./adapters/store/store.ts";
 import { commands } from "./controller/control.ts";
 import { Bundles, type Context } from "./controller/context.ts";
 import { Loop } from "./controller/loop.ts";
 import { Reach } from "./controller/reach.ts";
+import { Renderings } from "./controller/rendering.ts";
 import type { Config } from "./core/config.ts";
 import type { Event } from "./core/event.ts";
 import { openControl } from "./http/control.ts";
@@ -48,12 +50,25 @@ export async function openContext(config: Config, places: Places, environment: N
   };
   const podman = closing.use(openPodman({ socket: podmanSocket(places, environment) }));
   const host = closing.use(await openHost(hostOptions(config, places, environment, clock), signal));
+  const bundles = new Bundles(store, config.state.directory);
+  await bundles.template();
+  const secrets = openSecrets({
+    directory: config.secrets.directory,
+    own: ownSecretsIn(config.state.directory),
+    environment,
+    manager: { allowed: config.secrets.managerEnvironment, read: (inner) => host.managerEnvironment(inner) },
+    watched: [],
+    clock,
+  });
   const context: Context = {
     config,
     clock,
     store,
     journal,
-    bundles: new Bundles(store),
+    bundles,
+    secrets,
+    sealed: await openSealed(`${config.state.directory}/sealed`),
+    rendering: new Renderings({ secrets, podman, config, mode: places.mode }),
     reach: new Reach({ host, podman, journal, clock }),
     git: openGit({
       directory: `${config.state.directory}/git`,

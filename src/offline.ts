@@ -2,9 +2,11 @@
 
 import { access } from "node:fs/promises";
 import { hostname } from "node:os";
+import { dirname } from "node:path";
 
 import { openStore } from "./adapters/store/store.ts";
 import type { OfflineReader } from "./cli/ctl.ts";
+import { Bundles } from "./controller/context.ts";
 import { eventEntry, historyEntry, statusReport } from "./controller/status.ts";
 import { partsOf } from "./core/names.ts";
 import { versionOf } from "./version.ts";
@@ -17,8 +19,16 @@ export async function openOffline(path: string): Promise<OfflineReader | undefin
     return undefined;
   }
   const store = openStore(path, { readonly: true });
+  // Where processed files would go does not matter for looking.
+  const bundles = new Bundles(store, dirname(path));
+  await bundles.template();
   return {
-    status: () => statusReport(store, { version: versionOf(), host: hostname(), now: new Date() }, { live: new Map(), trouble: undefined }),
+    status: () =>
+      statusReport(
+        { store, bundles },
+        { version: versionOf(), host: hostname(), now: new Date() },
+        { live: new Map(), trouble: undefined },
+      ),
     history: ({ target, limit, id }) =>
       store
         .deployments({ limit: target === undefined && id === undefined ? limit : 100_000 })

@@ -5,7 +5,9 @@ import type { Source } from "./core/config.ts";
 import type { Event, Happening } from "./core/event.ts";
 import type { Health, Probe, Sample, UnitHealth } from "./core/health.ts";
 import type { ApplicationId, Digest, RelativePath, Revision, ServiceName, SourceName } from "./core/names.ts";
+import type { SealedFiles } from "./core/rendering.ts";
 import type { Result } from "./core/result.ts";
+import type { Vars } from "./core/substitute.ts";
 import type { Cause, Outcome, Rollout, Settled, Target } from "./core/rollout.ts";
 
 // ---- Git ----
@@ -124,6 +126,8 @@ export interface Podman {
    */
   saveSecret(secret: NewPodmanSecret, signal: AbortSignal): Promise<Result<void, string>>;
   /** No error if it is gone. */
+  /** What it knows of the host; takes some 100 ms. */
+  about(signal: AbortSignal): Promise<HostFacts>;
   removeSecret(name: string, signal: AbortSignal): Promise<Result<void, string>>;
 }
 
@@ -140,6 +144,16 @@ export interface NewPodmanSecret {
   readonly labels: Readonly<Record<string, string>>;
   /** Whether one of that name may be there; without it such a one is left alone, and is a trouble. */
   readonly replace: boolean;
+}
+
+export interface HostFacts {
+  readonly hostname: string;
+  /** In Go's words: amd64, arm64. */
+  readonly arch: string;
+  /** ID and VERSION_ID of the host's os-release. */
+  readonly os: string;
+  readonly osVersion: string;
+  readonly podman: string;
 }
 
 export interface ContainerState {
@@ -219,6 +233,10 @@ export interface Store {
   /** Bundles as Git had them; saving one twice is one. */
   saveBundle(bundle: StoredBundle): void;
   bundle(digest: Digest): StoredBundle | undefined;
+  /** Whether some saved bundle has a `.liquid` file. */
+  usesTemplates(): boolean;
+  /** Sealed contents that some saved bundle needs. */
+  sealedInUse(): ReadonlySet<Digest>;
 
   quarantined(application: ApplicationId): readonly Quarantine[];
   quarantine(entry: Quarantine): void;
@@ -305,6 +323,10 @@ export interface StoredBundle {
   readonly revision: Revision;
   /** Where the files lay in Git, below its root, for messages. */
   readonly entries: ReadonlyMap<RelativePath, TreeEntry>;
+  /** What it was rendered with: no secret is a variable. */
+  readonly vars: Vars;
+  /** Its processed env files, whose contents are among the sealed ones. */
+  readonly sealed: SealedFiles;
 }
 
 export interface Quarantine {

@@ -10,7 +10,9 @@ import { renderValidation } from "./cli/render-validation.ts";
 import { judge } from "./controller/judge.ts";
 import { nameFromUrl } from "./core/config.ts";
 import { layout } from "./core/layout.ts";
-import { NameError, sourceName, type SourceName } from "./core/names.ts";
+import type { Trial } from "./core/judgement.ts";
+import { NameError, partsOf, sourceName, type SourceName } from "./core/names.ts";
+import { freshRendering, type TemplateRenderer } from "./core/rendering.ts";
 import { success, trouble, type Result } from "./core/result.ts";
 import { validationReport, type ValidationReport } from "./core/validation.ts";
 import { versionOf } from "./version.ts";
@@ -57,8 +59,30 @@ async function validated(
   if (drafts.length === 0)
     return trouble(`${directory} holds no application: no directory below ${paths.join(", ")} has a quadlet (--path names other ones)`);
   const witnesses = { dryRun: generator.dryRun, generatorWarnings: "report", elsewhere: undefined } as const;
-  const candidates = await judge({ drafts, live: new Map() }, witnesses, signal);
+  const isTemplate = drafts.some(({ files }) => [...files.keys()].some((path) => path.endsWith(".liquid")));
+  const template = isTemplate ? (await import("./core/template.ts")).rendered : undefined;
+  const trial: Trial = { drafts, live: new Map(), rendering: standIn(template), secrets: { missing: "empty", unreadable: [] } };
+  const candidates = await judge(trial, witnesses, signal);
   return success(validationReport({ source: source.value, podman: generator.version, drafts, candidates, prefix, strict }));
+}
+
+/** No host is at hand: what it would say stands for itself, and a secret is there whatever its name. */
+function standIn(template: TemplateRenderer | undefined): Trial["rendering"] {
+  return (id) => {
+    const { source, application } = partsOf(id);
+    const facts = { PGO_SOURCE: source, PGO_APPLICATION: application, PGO_HOSTNAME: "host", PGO_ARCH: "amd64", PGO_MODE: "rootful" };
+    const unknown = { PGO_OS: "linux", PGO_OS_VERSION: "0", PGO_PODMAN_VERSION: "0" };
+    const made = freshRendering({
+      application,
+      facts: { ...facts, ...unknown },
+      hostApplication: undefined,
+      host: undefined,
+      envDirectory: `/var/lib/pgo/env/${id}`,
+      secrets: { get: () => "secret" },
+      template,
+    });
+    return { ...made, vars: (own) => new Map([...made.vars(own)].map(([name, value]) => [name, value ?? "value"])) };
+  };
 }
 
 /** The name that the source has by default: it is that of the application which units at the top form. */

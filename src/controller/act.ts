@@ -1,13 +1,14 @@
 /** Turns a decision about one application into what happens and what is remembered and told of it. */
 
-import type { Bundle, Problem } from "../core/bundle.ts";
+import type { Bundle } from "../core/bundle.ts";
 import { backoff, decide, repairLimit, type Candidate, type Decision } from "../core/decide.ts";
 import type { Draft } from "../core/layout.ts";
+import { problemText } from "../core/judgement.ts";
 import type { ApplicationId, Revision } from "../core/names.ts";
 import { plan, type Plan } from "../core/plan.ts";
 import { reasonOf } from "../core/result.ts";
 import type { Cause, Outcome } from "../core/rollout.ts";
-import type { ApplicationRecord } from "../ports.ts";
+import type { ApplicationRecord, StoredBundle } from "../ports.ts";
 import type { Context } from "./context.ts";
 import { observe, type Survey } from "./observe.ts";
 import { HostAway } from "./reach.ts";
@@ -161,11 +162,6 @@ export async function guarded<Value>(
   }
 }
 
-/** Problems in one line: `shop/web.container:7: unsupported key …; shop/db.container: …`. */
-export function problemText(problems: readonly Problem[]): string {
-  return problems.map(({ file, line, message }) => `${file}${line === undefined ? "" : `:${line}`}: ${message}`).join("; ");
-}
-
 export function isSuspended(record: ApplicationRecord, now: Date): boolean {
   return record.suspended !== undefined && (record.suspended.until === undefined || record.suspended.until > now);
 }
@@ -194,7 +190,7 @@ async function carryOut(
   const waiting = record?.outcome === "held" && record.held?.until !== undefined && record.held.until > clock.now();
   if (waiting && one.asked === undefined) return "left";
   const entries = new Map([...(draft?.files ?? [])].map(([path, { entry }]) => [path, entry]));
-  const stored = bundle === undefined ? undefined : { digest: bundle.digest, application, revision: commit.revision, entries };
+  const stored = bundle === undefined ? undefined : storedOf(bundle, commit.revision, entries);
   const rolled = await rollOut({ application, bundle, stored, cause: one.asked ?? "commit", commit }, context, signal);
   switch (rolled.kind) {
     case "in-sync":
@@ -219,6 +215,14 @@ async function carryOut(
         context.journal.tell({ type: "warning", subject: `${application}/${file}`, message });
       return rolled.settled.outcome === "deployed" ? "rolled out" : "undone";
   }
+}
+
+/** What is saved of a bundle: Git's files, and what they were rendered with; values of secrets are not among it. */
+function storedOf(bundle: Bundle, revision: Revision, entries: StoredBundle["entries"]): StoredBundle {
+  const sealed: StoredBundle["sealed"] = new Map(
+    bundle.files.flatMap(({ path, digest, sealed: content }) => (content === undefined ? [] : [[path, { sealed: content, digest }]])),
+  );
+  return { digest: bundle.digest, application: bundle.application, revision, entries, vars: bundle.vars, sealed };
 }
 
 interface Note {

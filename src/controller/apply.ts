@@ -1,6 +1,6 @@
 /** Carries out a plan: each step by its executor, each result saved before the next begins. */
 
-import type { Bundle, Unit } from "../core/bundle.ts";
+import type { Bundle, BundleFile, Unit } from "../core/bundle.ts";
 import { checkIn } from "../core/checks.ts";
 import { roleOf } from "../core/kinds.ts";
 import type { ApplicationId, ServiceName } from "../core/names.ts";
@@ -55,6 +55,15 @@ export async function apply(plan: Plan, work: Work, context: Context, signal: Ab
     if (!result.ok) return result;
   }
   return success(undefined);
+}
+
+/** A file as it is written: one that may hold secrets is kept apart from the bundle that names it. */
+async function unsealed(file: BundleFile, { sealed }: Context, signal: AbortSignal): Promise<BundleFile> {
+  if (file.sealed === undefined) return file;
+  const content = await sealed.get(file.sealed, signal);
+  if (content === undefined)
+    throw new Error(`its content is no longer among the sealed files: push a commit, or change a secret that it names`);
+  return { ...file, content };
 }
 
 /** For what fetches or builds an image, in milliseconds. */
@@ -120,7 +129,7 @@ function executors({ application }: Plan, bundle: Bundle | undefined, context: C
   };
   return {
     write: async (step, signal) => {
-      await host.write(application, step.file, signal);
+      await host.write(application, await unsealed(step.file, context, signal), signal);
       return success(undefined);
     },
     remove: async (step, signal) => {

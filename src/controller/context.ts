@@ -3,22 +3,28 @@
 import { assemble } from "../core/assemble.ts";
 import type { Bundle } from "../core/bundle.ts";
 import type { Config } from "../core/config.ts";
+import type { Trial } from "../core/judgement.ts";
 import type { Draft } from "../core/layout.ts";
 import type { ApplicationId, Digest, RelativePath } from "../core/names.ts";
-import type { Clock, Git, Host, Journal, Podman, Prober, Store, StoredBundle } from "../ports.ts";
+import { recalledRendering, type Rendering, type TemplateRenderer } from "../core/rendering.ts";
+import type { Clock, Git, Host, Journal, Podman, Prober, Sealed, Secrets, Store, StoredBundle } from "../ports.ts";
 import type { Reach } from "./reach.ts";
+import type { Moment, Renderings } from "./rendering.ts";
 
 export interface Context {
   readonly config: Config;
   readonly git: Git;
   readonly host: Host;
   readonly podman: Podman;
+  readonly secrets: Secrets;
+  readonly sealed: Sealed;
   readonly prober: Prober;
   readonly store: Store;
   readonly journal: Journal;
   readonly clock: Clock;
   readonly bundles: Bundles;
   readonly reach: Reach;
+  readonly rendering: Renderings;
   /** Shows a service's log when its name is put behind: `journalctl -u`. */
   readonly logs: string;
 }
@@ -26,10 +32,30 @@ export interface Context {
 /** Bundles by digest, made again from what Git had; those in use are kept, so that a pass over 200 applications parses nothing twice. */
 export class Bundles {
   readonly #store: Store;
+  readonly #stateDirectory: string;
   readonly #made = new Map<Digest, Bundle>();
+  #template: TemplateRenderer | undefined;
 
-  constructor(store: Store) {
+  constructor(store: Store, stateDirectory: string) {
     this.#store = store;
+    this.#stateDirectory = stateDirectory;
+  }
+
+  /** The engine for `.liquid` files is loaded only where there is one, in a saved bundle or among these. */
+  async template(paths: Iterable<string> = []): Promise<TemplateRenderer | undefined> {
+    if (this.#template === undefined && ([...paths].some((path) => path.endsWith(".liquid")) || this.#store.usesTemplates()))
+      this.#template = (await import("../core/template.ts")).rendered;
+    return this.#template;
+  }
+
+  /** Where processed env files of an application go. */
+  envDirectory(application: ApplicationId): string {
+    return `${this.#stateDirectory}/env/${application}`;
+  }
+
+  /** What a saved bundle was rendered with. */
+  renderingOf({ application, vars, sealed }: StoredBundle): Rendering {
+    return recalledRendering({ vars, sealed, envDirectory: this.envDirectory(application), template: this.#template });
   }
 
   /** Throws where the database doesn't hold it, or this version of pgo can't read it: both are surprises. */
@@ -38,7 +64,7 @@ export class Bundles {
     if (made !== undefined) return made;
     const stored = this.#store.bundle(digest);
     if (stored === undefined) throw new Error(`read bundle ${digest.slice(0, 12)}: the state database does not hold it`);
-    const again = assemble(draftOf(stored));
+    const again = assemble(draftOf(stored), this.renderingOf(stored));
     if (!again.ok)
       throw new Error(`read bundle ${digest.slice(0, 12)} of ${stored.application}: ${again.trouble[0]?.message ?? "no reason"}`);
     // A newer version may compute digests otherwise; what was saved names it.
@@ -63,6 +89,18 @@ export function liveBundles({ store, bundles }: Context): ReadonlyMap<Applicatio
 export function liveBundle(id: ApplicationId, { store, bundles }: Context): Bundle | undefined {
   const lastGood = store.application(id)?.lastGood;
   return lastGood === undefined ? undefined : bundles.get(lastGood);
+}
+
+/** What a judgement needs beside drafts and what is live: the host's facts and secrets of this moment. */
+export async function presentRendering(
+  paths: Iterable<string>,
+  { bundles, rendering, config }: Context,
+  signal: AbortSignal,
+): Promise<{ readonly moment: Moment } & Pick<Trial, "rendering" | "secrets">> {
+  const template = await bundles.template(paths);
+  const moment = await rendering.now({ template, envDirectory: (id) => bundles.envDirectory(id) }, signal);
+  const { missing } = config.secrets;
+  return { moment, rendering: (id) => moment.rendering(id), secrets: { missing, unreadable: moment.unreadable } };
 }
 
 /** A saved bundle as it came from Git, to be assembled or judged again. */

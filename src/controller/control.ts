@@ -1,6 +1,6 @@
 /** The commands of a running pgo. */
 
-import { problemText } from "./act.ts";
+import { problemText } from "../core/judgement.ts";
 import { Unavailable, UnknownTarget, type Commands } from "./commands.ts";
 import { draftOf, liveBundles, type Context } from "./context.ts";
 import { judge, witnessesOf } from "./judge.ts";
@@ -29,7 +29,7 @@ export function commands(context: Context, { loop, version, hostName }: Surround
   return {
     async status(signal) {
       const sight = await lookAtAll(context, signal);
-      return statusReport(store, { version, host: hostName, now: clock.now() }, sight);
+      return statusReport({ store, bundles: context.bundles }, { version, host: hostName, now: clock.now() }, sight);
     },
 
     plan: (target, signal) =>
@@ -140,7 +140,14 @@ async function rollBack(id: ApplicationId, to: number | undefined, context: Cont
   const stored = store.bundle(aim.goal);
   if (stored === undefined) return { done: false, message: `the files of deployment ${aim.id} are no longer kept ([state] keep_good)` };
   // What the host and the other applications are has changed since.
-  const judged = (await judge({ drafts: [draftOf(stored)], live: liveBundles(context) }, witnessesOf(context), signal)).get(id);
+  const rendering = () => bundles.renderingOf(stored);
+  const trial = {
+    drafts: [draftOf(stored)],
+    live: liveBundles(context),
+    rendering,
+    secrets: { missing: "empty", unreadable: [] },
+  } as const;
+  const judged = (await judge(trial, witnessesOf(context), signal)).get(id);
   if (judged?.kind === "rejected")
     return { done: false, message: `${id} can't go back to deployment ${aim.id}: ${problemText(judged.problems)}` };
   journal.tell({ type: "command", command: "rollback", target: id, message: `to deployment ${aim.id}` });

@@ -29,7 +29,7 @@ export async function pass(source: Source, occasion: Occasion, context: Context,
   if (!head.ok) {
     outcome = "source-failed";
     failed(source, head.trouble, context);
-  } else if (!needsWork(source, head.value, occasion, context)) {
+  } else if (!needsWork(source, head.value, occasion, context) && !(await context.rendering.isStale(source.name, signal))) {
     checked(source, head.value, context);
   } else {
     const previous = context.store.source(source.name)?.revision;
@@ -98,6 +98,7 @@ async function dealWith(
   checked(source, snapshot.revision, context);
   const { keepDeployments: deployments, keepDays: days, keepGood: good } = context.config.state;
   context.store.trim({ deployments, days, good }, context.clock.now());
+  await context.sealed.keep(context.store.sealedInUse(), signal);
   context.bundles.keep(new Set(context.store.applications().flatMap(({ lastGood }) => lastGood ?? [])));
   return touched;
 }

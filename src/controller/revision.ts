@@ -8,8 +8,9 @@ import { partsOf, type ApplicationId } from "../core/names.ts";
 import { rolloutOrder, needs } from "../core/order.ts";
 import type { Snapshot } from "../ports.ts";
 import { act, guarded, remember, type Case } from "./act.ts";
-import { liveBundles, type Context } from "./context.ts";
+import { liveBundles, presentRendering, type Context } from "./context.ts";
 import { judge, witnessesOf } from "./judge.ts";
+import type { Moment } from "./rendering.ts";
 
 export interface Task {
   readonly source: Source;
@@ -24,7 +25,7 @@ export interface Task {
 export async function dealWithRevision(task: Task, context: Context, signal: AbortSignal): Promise<ReadonlySet<ApplicationId>> {
   const { source, snapshot, asked, retry } = task;
   const { store } = context;
-  const { drafts, candidates } = await candidatesOf(source, snapshot, context, signal);
+  const { drafts, candidates, moment } = await candidatesOf(source, snapshot, context, signal);
   const commit = { revision: snapshot.revision, ref: source.branch ?? "HEAD", author: snapshot.author, subject: snapshot.subject };
   const byId = new Map(drafts.map((draft) => [draft.application, draft]));
   const cases = [...candidates].map(([application, candidate]): Case => {
@@ -46,6 +47,7 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
     if (result !== "as wanted" && result !== "rolled out") troubled.push(application);
     if (result === "rolled out" || result === "undone") touched.add(application);
   }
+  context.rendering.dealtWith(source.name, moment);
   return touched;
 }
 
@@ -68,16 +70,22 @@ export async function candidatesOf(
   snapshot: Snapshot,
   context: Context,
   signal: AbortSignal,
-): Promise<{ readonly drafts: readonly Draft[]; readonly candidates: ReadonlyMap<ApplicationId, Candidate> }> {
+): Promise<{
+  readonly drafts: readonly Draft[];
+  readonly candidates: ReadonlyMap<ApplicationId, Candidate>;
+  readonly moment: Moment;
+}> {
   const drafts = layout(source.name, source.paths, snapshot.entries);
   const own = context.store.applications().filter(({ id }) => partsOf(id).source === source.name);
   const absent = own.filter(({ id }) => !drafts.some((draft) => draft.application === id));
   // What goes away provides nothing any more, and is in nobody's way.
   const live = new Map(liveBundles(context));
   for (const { id } of absent) live.delete(id);
-  const judged = new Map(await judge({ drafts, live }, witnessesOf(context), signal));
+  const paths = drafts.flatMap(({ files }) => [...files.keys()]);
+  const { moment, ...present } = await presentRendering(paths, context, signal);
+  const judged = new Map(await judge({ drafts, live, ...present }, witnessesOf(context), signal));
   for (const { id } of absent) judged.set(id, { kind: "absent" });
-  return { drafts, candidates: judged };
+  return { drafts, candidates: judged, moment };
 }
 
 /** Why a revision with nothing in it is not believed; undefined when it is. */

@@ -1,7 +1,7 @@
 /** One rollout, from the saved intention to its end: applied and verified, or undone and verified. The only way to change the host. */
 
 import type { Bundle, Problem } from "../core/bundle.ts";
-import type { ApplicationId, Digest, RelativePath, Revision, ServiceName } from "../core/names.ts";
+import { digestOf, type ApplicationId, type Digest, type RelativePath, type Revision, type ServiceName } from "../core/names.ts";
 import { hindrance, type Turn } from "../core/order.ts";
 import { found, plan, stopsMore, targetOf, type Goal, type Plan } from "../core/plan.ts";
 import {
@@ -72,6 +72,9 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
   const against = order.permit?.(made);
   if (against !== undefined) return { kind: "held", why: against };
 
+  // Before the bundle that needs them is saved: what is sealed for nothing is swept, what is missing could not be made again.
+  for (const { sealed, content } of order.bundle?.files ?? [])
+    if (sealed !== undefined && digestOf(content) === sealed) await context.sealed.put(content, signal);
   const startedAt = context.clock.now();
   const intention = store.atomically(() => {
     if (order.stored !== undefined) store.saveBundle(order.stored);

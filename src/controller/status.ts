@@ -7,7 +7,7 @@ import { reasonOf } from "../core/result.ts";
 import type { ApplicationStatus, EventEntry, HistoryEntry, SourceStatus, StatusReport, UnitStatus } from "../core/report.ts";
 import type { ApplicationRecord, DeploymentRecord, EventRow, ServiceState, SourceRecord, Store } from "../ports.ts";
 import { isSuspended } from "./act.ts";
-import { Bundles, type Context } from "./context.ts";
+import type { Bundles, Context } from "./context.ts";
 import { linked } from "./linked.ts";
 import { takeSurvey } from "./survey.ts";
 import { lookOnce, worst } from "./verify.ts";
@@ -65,8 +65,7 @@ export async function lookAtAll(context: Context, signal: AbortSignal): Promise<
 }
 
 /** Works without a daemon too: then with no live units. */
-export function statusReport(store: Store, about: About, { live, trouble }: Sight): StatusReport {
-  const bundles = new Bundles(store);
+export function statusReport({ store, bundles }: Pick<Context, "store" | "bundles">, about: About, { live, trouble }: Sight): StatusReport {
   const sources = store.sources().map(sourceStatus);
   const applications = store
     .applications()

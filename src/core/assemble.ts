@@ -1,7 +1,7 @@
 /** From an application's files in Git to a bundle that is worth showing to the generator, or to Problems. */
 
 import { fileDigest } from "./files.ts";
-import type { Bundle, BundleFile, Problem, Unit } from "./bundle.ts";
+import type { Bundle, BundleFile, Origin, Problem, Unit } from "./bundle.ts";
 import { applicationSettings } from "./config.ts";
 import { gather, settingsFile } from "./gather.ts";
 import { dropInOwner, isUnitText, type Draft, type Located } from "./layout.ts";
@@ -9,35 +9,51 @@ import { isPlainKind, kindOf } from "./kinds.ts";
 import { digestOf, type RelativePath } from "./names.ts";
 import { placeFor, shownPath } from "./placing.ts";
 import { success, trouble, type Result } from "./result.ts";
+import { processEnvFiles } from "./processed.ts";
+import { moved, type Rendering } from "./rendering.ts";
+import { substituteUnit, type Vars } from "./substitute.ts";
 import { readToml } from "./toml.ts";
-import { directoryOf, resolve, sketch, unitsOf, type Sketch, type Text } from "./units.ts";
+import { sketch, unitsOf, type Asset, type Text } from "./units.ts";
 import { hiddenLineBreak, parseUnit } from "./unit-text.ts";
 
-/** Parses every file of an application; all Problems at once. What only the generator can know is not judged here. */
-export function assemble(draft: Draft): Result<Bundle, readonly Problem[]> {
+/**
+ * Renders and parses every file of an application; all Problems at once. What only the generator can know is not judged here, and
+ * secrets that are missing are told with the bundle: they are no fault of the files.
+ */
+export function assemble(draft: Draft, rendering: Rendering): Result<Bundle, readonly Problem[]> {
   const settings = readSettings(draft.files.get(settingsFile as RelativePath));
-  const gathered = gather(draft.files, settings.ok ? settings.value.instances : {});
+  const vars = rendering.vars(settings.ok ? settings.value.vars : {});
+  const gathered = gather(draft.files, { instances: settings.ok ? settings.value.instances : {}, vars, template: rendering.template });
   const problems: Problem[] = [...draft.problems, ...(settings.ok ? [] : settings.trouble), ...gathered.problems];
   problems.push(...[...gathered.files.values()].flatMap(refusals));
 
-  const sketches = sketch(textsOf(gathered.files, problems), problems);
-  const envFiles = envFilesOf(sketches);
-  const files = [...gathered.files].flatMap(([path, { entry }]) => (entry.kind === "file" ? [placedFile(path, entry, envFiles)] : []));
-  const assets = [...gathered.files.keys()].flatMap((path) => {
+  const sketches = sketch(textsOf(gathered.files, vars, problems), problems);
+  const { processed, texts, missing, warnings } = processEnvFiles({ sketches, files: gathered.files, vars }, rendering, problems);
+  const files = [
+    ...[...gathered.files].flatMap(([path, { entry }]) =>
+      entry.kind === "file" && !processed.sources.has(path) ? [placedFile(path, entry, texts.get(path))] : [],
+    ),
+    ...processed.files,
+  ].sort((a, b) => (a.path < b.path ? -1 : 1));
+  const shared = [...gathered.files.keys()].flatMap((path): Asset[] => {
     const placed = placeFor(path);
     const file = isUnitText(path) ? undefined : files.find((one) => one.path === placed);
-    return file === undefined ? [] : [{ path, placed, digest: file.digest }];
+    return file === undefined ? [] : [{ path, placed: [placed], digest: file.digest }];
   });
-  const units = unitsOf(sketches, () => assets);
+  const units = unitsOf(sketches, (service) => [...shared, ...(processed.assets.get(service) ?? [])]);
   problems.push(...doubles(units, draft));
 
   if (problems.length > 0 || !settings.ok) return trouble(problems);
   const own = draft.files.get(settingsFile as RelativePath)?.entry;
   const digest = digestOf(draft.application, ...files.flatMap((file) => [file.path, file.digest]), own?.kind === "file" ? own.content : "");
   const origins = new Map(
-    [...draft.files, ...gathered.files].map(([path, { origin, linesBefore = 0 }]) => [placeFor(path), { file: origin, linesBefore }]),
+    [...draft.files, ...gathered.files].map(([path, { origin, linesBefore = 0, lines }]): [RelativePath, Origin] => [
+      placeFor(path),
+      { file: origin, linesBefore, lines },
+    ]),
   );
-  return success({ application: draft.application, origins, files, units, settings: settings.value, digest });
+  const { application } = draft;
+  return success({ application, origins, files, units, settings: settings.value, vars, missing, warnings, digest });
 }
 
 /** What this version can't place, or nobody should: told rather than placed as an asset. */
@@ -58,7 +74,7 @@ function readSettings(located: Located | undefined): ReturnType<typeof readToml<
   return readToml(Buffer.from(located.entry.content).toString("utf8"), located.origin, applicationSettings);
 }
 
-function textsOf(files: ReadonlyMap<RelativePath, Located>, problems: Problem[]): readonly Text[] {
+function textsOf(files: ReadonlyMap<RelativePath, Located>, vars: Vars, problems: Problem[]): readonly Text[] {
   return [...files].flatMap(([path, { entry, origin, linesBefore = 0 }]) => {
     if (entry.kind !== "file" || !isUnitText(path)) return [];
     const text = decode(entry.content);
@@ -73,7 +89,10 @@ function textsOf(files: ReadonlyMap<RelativePath, Located>, problems: Problem[])
         line: hidden + linesBefore,
         message: "a carriage return or NUL inside the line would end it for systemd, but not for Podman: take it out",
       });
-    return [{ path, origin, entries: parseUnit(text, isPlainUnit(path) ? "systemd" : "podman") }];
+    const filled = substituteUnit(text, vars, origin);
+    problems.push(...moved(filled.ok ? filled.value.missing : filled.trouble, linesBefore));
+    const rendered = filled.ok ? filled.value.text : text;
+    return [{ path, origin, text: rendered, entries: parseUnit(rendered, isPlainUnit(path) ? "systemd" : "podman") }];
   });
 }
 
@@ -81,25 +100,15 @@ function isPlainUnit(path: RelativePath): boolean {
   return isPlainKind(kindOf(dropInOwner(path) ?? path) ?? "");
 }
 
-/** A drop-in's paths are relative to its unit's directory, as in the unit itself. */
-function envFilesOf(sketches: readonly Sketch[]): ReadonlySet<string> {
-  return new Set(
-    sketches.flatMap(({ text, dropIns }) =>
-      [text, ...dropIns]
-        .flatMap(({ entries }) => entries)
-        .filter(({ section, key }) => section === "Container" && key === "EnvironmentFile")
-        .map(({ value }) => resolve(directoryOf(text.path), value.replace(/^-/, "")) ?? ""),
-    ),
-  );
-}
-
+/** `text`: of a unit, as it was rendered. */
 function placedFile(
   path: RelativePath,
   entry: { readonly executable: boolean; readonly content: Uint8Array },
-  envFiles: ReadonlySet<string>,
+  text: string | undefined,
 ): BundleFile {
-  const mode = envFiles.has(path) || path.endsWith(".env") ? 0o600 : entry.executable && !isUnitText(path) ? 0o755 : 0o644;
-  return { path: placeFor(path), mode, content: entry.content, digest: fileDigest(mode, entry.content) };
+  const mode = entry.executable && !isUnitText(path) ? 0o755 : 0o644;
+  const content = text === undefined ? entry.content : Buffer.from(text);
+  return { path: placeFor(path), mode, content, digest: fileDigest(mode, content) };
 }
 
 /** The generator takes the first of two units of one name, silently. */

@@ -17,9 +17,12 @@ export interface BundleFile {
   readonly path: RelativePath;
   /** 0o644, 0o755 for what Git has as executable, 0o600 for env files. */
   readonly mode: number;
+  /** Empty for a sealed file that is recalled, not made now. */
   readonly content: Uint8Array;
   /** Of mode and content. */
   readonly digest: Digest;
+  /** Where the content may hold secrets: under this digest it is among the sealed contents, never in the database, a diff or a message. */
+  readonly sealed?: Digest;
 }
 
 export type { UnitKind } from "./kinds.ts";
@@ -74,6 +77,8 @@ export interface Origin {
   readonly file: string;
   /** Lines of it that stand before the placed text. */
   readonly linesBefore: number;
+  /** Of a template: of each line of the placed text the template's, from 1. */
+  readonly lines: readonly number[] | undefined;
 }
 
 export interface Bundle {
@@ -83,6 +88,11 @@ export interface Bundle {
   readonly files: readonly BundleFile[];
   readonly units: readonly Unit[];
   readonly settings: ApplicationSettings;
+  /** Values of the variables that it was rendered with. */
+  readonly vars: ReadonlyMap<string, string | undefined>;
+  /** Secrets that its env files name and the host doesn't have. */
+  readonly missing: readonly Problem[];
+  readonly warnings: readonly Problem[];
   /** Of all files, its pgo.toml included: what quarantine goes by. */
   readonly digest: Digest;
 }

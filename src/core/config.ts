@@ -4,6 +4,8 @@ import { z } from "zod";
 
 import { milliseconds } from "./duration.ts";
 import type { Patience } from "./health.ts";
+import { hostSecrets, type AgeKey } from "./secrets-config.ts";
+import { varsTable, type VarsTable } from "./vars-config.ts";
 import { NameError, applicationName, sourceName, type SourceName } from "./names.ts";
 
 /** A duration such as "90s" or "1h30m" (core/duration.ts), to milliseconds. */
@@ -129,6 +131,7 @@ export type UnitHealthSettings = z.infer<typeof unitHealth>;
 /** An application's own pgo.toml, in Git beside its quadlets. */
 export const applicationSettings = z.strictObject({
   health: z.record(z.string(), unitHealth).default({}).describe("By unit file name without suffix, or by service name."),
+  vars: varsTable,
   instances: z
     .record(
       z.string().regex(/^[^/]+@(?:\.[a-z]+)?$/, 'must be a template\'s name, such as "web@"'),
@@ -159,7 +162,11 @@ export function hostConfig(directories: Directories) {
     directory: absolute
       .default(directories.secrets)
       .describe("*.env files with NAME=value lines, for { env = … }; relative { file = … } are below it."),
-    missing: z.enum(["error", "warn", "empty"]).default("error").describe("What a secret that isn't there does."),
+    missing: z
+      .enum(["error", "warn", "empty"])
+      .default("error")
+      .describe("What a secret that isn't there does: hold the rollout, or be empty, with a warning or without."),
+    ...hostSecrets,
   });
   const state = z.strictObject({
     directory: absolute.default(directories.state).describe("pgo's own files; the same path inside and outside the container."),
@@ -188,8 +195,9 @@ export function hostConfig(directories: Directories) {
       state: state.prefault({}),
       metrics: metrics.prefault({}),
       system: system.prefault({}),
+      vars: varsTable,
       application: z
-        .record(named(applicationName), z.strictObject({ health: z.record(z.string(), unitHealth).default({}) }))
+        .record(named(applicationName), z.strictObject({ health: z.record(z.string(), unitHealth).default({}), vars: varsTable }))
         .default({})
         .describe("By application name; wins over the application's own pgo.toml."),
     })
@@ -247,8 +255,14 @@ export interface Config {
     readonly driftInterval: number;
   };
   readonly health: Patience;
-  readonly applications: ReadonlyMap<string, { readonly health: Readonly<Record<string, UnitHealthSettings>> }>;
-  readonly secrets: { readonly directory: string; readonly missing: "error" | "warn" | "empty" };
+  readonly applications: ReadonlyMap<string, { readonly health: Readonly<Record<string, UnitHealthSettings>>; readonly vars: VarsTable }>;
+  readonly vars: VarsTable;
+  readonly secrets: {
+    readonly directory: string;
+    readonly missing: "error" | "warn" | "empty";
+    readonly managerEnvironment: readonly string[];
+    readonly ageKey: AgeKey | undefined;
+  };
   readonly state: {
     readonly directory: string;
     readonly database: string;
@@ -288,7 +302,13 @@ export function configOf(raw: HostConfig): Config {
       minHealthyTime: raw.health.min_healthy_time,
     },
     applications: new Map(Object.entries(raw.application)),
-    secrets: raw.secrets,
+    vars: raw.vars,
+    secrets: {
+      directory: raw.secrets.directory,
+      missing: raw.secrets.missing,
+      managerEnvironment: raw.secrets.manager_environment,
+      ageKey: raw.secrets.age_key,
+    },
     state: {
       directory: raw.state.directory,
       database: raw.state.database ?? `${raw.state.directory}/state.db`,

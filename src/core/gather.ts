@@ -6,6 +6,8 @@ import { isDropIn, isUnitFile, type Located } from "./layout.ts";
 import { isQuadletKind, isQuadletsFile, kindOf, traitsOf } from "./kinds.ts";
 import type { RelativePath } from "./names.ts";
 import { splitQuadlets } from "./quadlets-file.ts";
+import { noTemplates, type TemplateRenderer } from "./rendering.ts";
+import type { Vars } from "./substitute.ts";
 import { lastValue, parseUnit } from "./unit-text.ts";
 
 /** An application's own settings, in Git beside its quadlets; never placed on the host. */
@@ -16,10 +18,18 @@ export interface Gathered {
   readonly problems: readonly Problem[];
 }
 
-/** `instances`: of templates, by the template's name without suffix (`web@`), as the application's pgo.toml lists them. */
-export function gather(files: ReadonlyMap<RelativePath, Located>, instances: Readonly<Record<string, readonly string[]>>): Gathered {
+export interface Gathering {
+  /** Of templates, by the template's name without suffix (`web@`), as the application's pgo.toml lists them. */
+  readonly instances: Readonly<Record<string, readonly string[]>>;
+  /** For `.liquid` files. */
+  readonly vars: Vars;
+  readonly template: TemplateRenderer | undefined;
+}
+
+export function gather(files: ReadonlyMap<RelativePath, Located>, { instances, vars, template }: Gathering): Gathered {
   const problems: Problem[] = [];
   const kept = new Map([...files].filter(([path]) => !isForPeople(path)).sort(([a], [b]) => (a < b ? -1 : 1)));
+  renderTemplates(kept, { vars, template: template ?? noTemplates }, problems);
   splitFiles(kept, problems);
   addInstances(kept, instances, problems);
   expandDropIns(kept, problems);
@@ -38,6 +48,26 @@ function isForPeople(path: string): boolean {
     parts.some((part) => part === ".vscode" || part === ".idea") ||
     /(?:~|\.sw[op]|\.orig)$/.test(name)
   );
+}
+
+function renderTemplates(
+  files: Map<RelativePath, Located>,
+  { vars, template }: { readonly vars: Vars; readonly template: TemplateRenderer },
+  problems: Problem[],
+): void {
+  for (const [path, { entry, origin }] of [...files]) {
+    if (!path.endsWith(".liquid") || baseName(path) === ".liquid" || entry.kind !== "file") continue;
+    files.delete(path);
+    const output = path.slice(0, -".liquid".length) as RelativePath;
+    const rendered = template(textOf(entry.content), vars, origin);
+    if (!rendered.ok) problems.push(...rendered.trouble);
+    else if (files.has(output))
+      problems.push({ file: origin, line: undefined, message: `makes ${output}, which is there too: remove one of them` });
+    else {
+      const content = Buffer.from(rendered.value.text);
+      files.set(output, { entry: { ...entry, content }, origin, lines: rendered.value.lines });
+    }
+  }
 }
 
 /** An instance is a file of its own with the template's text: systemd fills in `%i` by its name, and so does Podman's generator. */

@@ -5,6 +5,7 @@ import type { Bundle, Problem, Unit } from "./bundle.ts";
 import { strayChecks } from "./checks.ts";
 import { alteredObjects, type Candidate } from "./decide.ts";
 import { isUnitFile, type Draft } from "./layout.ts";
+import type { Rendering } from "./rendering.ts";
 import { digestOf, type ApplicationId, type Digest, type RelativePath, type UnitName } from "./names.ts";
 
 /** What is judged, and beside what. */
@@ -12,17 +13,27 @@ export interface Trial {
   readonly drafts: readonly Draft[];
   /** The last good bundles of all applications; a draft takes its own's place. */
   readonly live: ReadonlyMap<ApplicationId, Bundle>;
+  rendering(application: ApplicationId): Rendering;
+  readonly secrets: SecretRules;
+}
+
+/** What is done about secrets that are nowhere. */
+export interface SecretRules {
+  readonly missing: "error" | "warn" | "empty";
+  /** What could not be read of the secrets: one that is missing may be there. */
+  readonly unreadable: readonly Problem[];
 }
 
 /** Hears what needs nobody to be asked: the files themselves, names that clash, and pgo's own rules. */
 export function openCourt(trial: Trial): Court {
   const court = new Court(trial);
   for (const draft of trial.drafts) {
-    const made = assemble(draft);
+    const made = assemble(draft, trial.rendering(draft.application));
     if (!made.ok) court.refuse(draft.application, made.trouble);
     else if (made.value.digest === trial.live.get(draft.application)?.digest) court.pass(made.value);
     else court.admit(made.value);
   }
+  court.holdForSecrets(trial.secrets);
   court.refuseClashes();
   for (const bundle of court.admitted()) court.refuseWith(bundle, objections(bundle, trial.live.get(bundle.application)));
   return court;
@@ -42,6 +53,8 @@ export class Court {
   readonly #blocked = new Map<ApplicationId, { readonly digest: Digest; readonly why: string }>();
   /** What the generator only warns of: told when it is rolled out. */
   readonly #warnings = new Map<ApplicationId, readonly Problem[]>();
+  /** Secrets that are empty for want of a value. */
+  readonly #lacking = new Map<ApplicationId, readonly Problem[]>();
   /** Those equal to their last good: nothing new is judged, but they are there. */
   readonly #unchanged = new Set<ApplicationId>();
 
@@ -86,6 +99,20 @@ export class Court {
     if (located.length > 0) this.refuse(bundle.application, located);
   }
 
+  /** A secret that is missing is no fault of Git's: the application waits for it. */
+  holdForSecrets({ missing: rule, unreadable }: SecretRules): void {
+    for (const bundle of this.admitted()) {
+      const [first] = bundle.missing;
+      if (first === undefined) continue;
+      const told = unreadable.length > 0 ? unreadable : bundle.missing;
+      if (rule === "error" || unreadable.length > 0) {
+        this.#standing.delete(bundle.application);
+        this.#blocked.set(bundle.application, { digest: bundle.digest, why: problemText(told) });
+        this.#block(bundle.application);
+      } else if (rule === "warn") this.#lacking.set(bundle.application, bundle.missing);
+    }
+  }
+
   /** Two units of one name, or two that make one service: the generator would take the first, silently. */
   refuseClashes(): void {
     for (const bundle of this.admitted())
@@ -108,9 +135,13 @@ export class Court {
         if (blocked !== undefined) return [application, { kind: "blocked", ...blocked }];
         const bundle = this.#standing.get(application);
         if (bundle === undefined) throw new Error(`judge ${application}: it has vanished`);
-        return [application, { kind: "bundle", bundle, warnings: this.#warnings.get(application) ?? [] }];
+        return [application, { kind: "bundle", bundle, warnings: this.#warningsOf(bundle) }];
       }),
     );
+  }
+
+  #warningsOf({ application, warnings }: Bundle): readonly Problem[] {
+    return [...warnings, ...(this.#lacking.get(application) ?? []), ...(this.#warnings.get(application) ?? [])];
   }
 
   /** The application whose unit stands in the way: one that is live comes before one that is new, then by name. */
@@ -159,7 +190,13 @@ export function takenBy(owner: string, unit: Unit): Problem {
 function locatedIn({ origins }: Bundle, { file, line, message }: Problem): Problem {
   const origin = origins.get(file as RelativePath);
   if (origin === undefined) return { file, line, message };
-  return { file: origin.file, line: line === undefined ? undefined : line + origin.linesBefore, message };
+  const there = line === undefined ? undefined : (origin.lines?.[line - 1] ?? line + origin.linesBefore);
+  return { file: origin.file, line: there, message };
+}
+
+/** Problems in one line: `shop/web.container:7: unsupported key …; shop/db.container: …`. */
+export function problemText(problems: readonly Problem[]): string {
+  return problems.map(({ file, line, message }) => `${file}${line === undefined ? "" : `:${line}`}: ${message}`).join("; ");
 }
 
 function digestOfDraft(draft: Draft | undefined): Digest {

@@ -22,6 +22,8 @@ export interface Located {
   readonly origin: string;
   /** How many lines of the origin stand before this text, where it is a part of it. */
   readonly linesBefore?: number;
+  /** Of a rendered template: of each line of the text the template's, both from 1. */
+  readonly lines?: readonly number[];
 }
 
 /** The files of one application, not yet looked at. */
@@ -110,8 +112,9 @@ export function layout(source: SourceName, paths: readonly string[], tree: Reado
   });
 }
 
-/** A unit's own file, quadlet or plain. A `conf.d/site.conf` is an asset like others. */
-export function isUnitFile(path: string): boolean {
+/** A unit's own file, quadlet or plain, or a template of one. A `conf.d/site.conf` is an asset like others. */
+export function isUnitFile(file: string): boolean {
+  const path = file.replace(/\.liquid$/, "");
   return (isQuadlet(path) || kindOf(path) !== undefined) && !isDropIn(path);
 }
 

@@ -4,6 +4,7 @@ import { analyzeSync, Liquid, LiquidError, TokenKind, toValue, type Context, typ
 
 import { closest } from "./closest.ts";
 import { positionsIn, type Position } from "./position.ts";
+import type { TemplateRenderer } from "./rendering.ts";
 import { success, trouble, type Result } from "./result.ts";
 import { unknownName, type PlacedProblem, type Vars } from "./substitute.ts";
 
@@ -39,6 +40,14 @@ export function templateOutput(path: string): string | undefined {
  * proportion to what they are given. liquidjs looks at the time before each tag and output, and counts what filters make; it does
  * not count what is written, so that is done here.
  */
+/** In the shape that a bundle is assembled with. */
+export const rendered: TemplateRenderer = (text, vars, file) => {
+  const made = renderTemplate(text, vars, { file });
+  if (!made.ok) return made;
+  const count = made.value.text.split("\n").length;
+  return success({ text: made.value.text, lines: Array.from({ length: count }, (_, index) => made.value.lineOf(index + 1)) });
+};
+
 export function renderTemplate(
   text: string,
   vars: Vars,

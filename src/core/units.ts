@@ -14,6 +14,8 @@ export interface Text {
   /** Below the application, as in Git. */
   readonly path: RelativePath;
   readonly origin: string;
+  /** With variables filled in. */
+  readonly text: string;
   readonly entries: readonly Entry[];
 }
 
@@ -30,8 +32,8 @@ export interface Sketch {
 /** A file of the application that a unit may be made of. */
 export interface Asset {
   readonly path: RelativePath;
-  /** Where it goes on the host. */
-  readonly placed: RelativePath;
+  /** Where it goes on the host; an env file may be two there. */
+  readonly placed: readonly RelativePath[];
   readonly digest: Digest;
 }
 
@@ -109,7 +111,9 @@ function unitOf(one: Sketch, assets: readonly Asset[], others: readonly Unit[], 
     file: placeFor(text.path),
     ...{ service, object, uses, after, pod, image, authFile, healthCmd, oneshot, installs },
     starts: startsByItself(one, triggered),
-    files: [...new Set([placeFor(text.path), ...dropIns.map(({ path }) => placeFor(path)), ...[...mounted].map(({ placed }) => placed)])],
+    files: [
+      ...new Set([placeFor(text.path), ...dropIns.map(({ path }) => placeFor(path)), ...[...mounted].flatMap(({ placed }) => placed)]),
+    ],
     inputs,
     // Sorted: the order of keys is no reason to restart.
     digest: digestOf(...inputs.map(({ label, within, digest }) => digestOf(label, within ?? "", digest)).sort()),

@@ -166,13 +166,13 @@ test("an answer that libpod never gives is an error, not an empty list", async (
 });
 
 test("a pull may take long while something comes, and is given up when nothing does", async (t) => {
-  const { fake, podman, socket } = await open(t, { deadline: 20, silence: 80 });
+  const { fake, podman, socket } = await open(t, { deadline: 20, silence: 400 });
   fake.registry.set("quay.io/a:1", {});
   assert.deepEqual(await podman.pull("quay.io/a:1", undefined, signal), { ok: true, value: undefined });
   fake.faults.push("hang");
   assert.deepEqual(await podman.pull("quay.io/b:1", undefined, signal), {
     ok: false,
-    trouble: `pull quay.io/b:1: podman socket ${socket}: nothing came for 80 ms`,
+    trouble: `pull quay.io/b:1: podman socket ${socket}: nothing came for 400 ms`,
   });
 });
 

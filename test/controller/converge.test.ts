@@ -8,6 +8,7 @@ import fc from "fast-check";
 import { Bundles } from "../../src/controller/context.ts";
 import { id, isSettled, minute, Pgo } from "./pgo.ts";
 import { anyTree, applicationFiles, calm, filesOf, happen, soundTree, story, type Container, type Tree } from "./story.ts";
+import { bundleOf } from "../core/model.ts";
 
 /** Somebody else's on the host: a unit of the distribution's, a person's quadlet that runs, a broken one. */
 function furnish(pgo: Pgo): () => void {
@@ -37,8 +38,11 @@ function isAsGitSays(pgo: Pgo, tree: Tree): void {
     const record = pgo.record(name);
     assert.ok(record?.lastGood !== undefined, `${name} is ${record?.outcome ?? "not there"}: ${record?.message ?? ""}`);
     assert.equal(record.lastGood, record.desired?.digest, `${name} is ${record.outcome}: ${record.message ?? ""}`);
-    const wanted = Object.entries(filesOf(tree)).filter(([path]) => path.startsWith(`${name}/`) && !path.endsWith("pgo.toml"));
-    const placed = new Map([...pgo.world.filesOf(id(name))].map(([path, text]) => [`${name}/${path}`, text]));
+    // Env files are placed apart, and the units that name them say where.
+    const own = Object.entries(filesOf(tree)).filter(([path]) => path.startsWith(`${name}/`));
+    const bundle = bundleOf(Object.fromEntries(own.map(([path, text]) => [path.slice(name.length + 1), text])), id(name));
+    const wanted = bundle.files.map(({ path, content }): [string, string] => [path, Buffer.from(content).toString()]);
+    const placed = pgo.world.filesOf(id(name));
     assert.deepEqual(new Map([...placed].sort()), new Map(wanted.sort()), `${name}: the files are Git's`);
   }
 }
@@ -76,7 +80,7 @@ test("from any story of commits, faults, incidents and commands, once faults end
       isAsGitSays(pgo, left);
       isSettled(pgo);
       othersAreLeftAlone();
-      const { units } = new Bundles(pgo.store).get(pgo.record("shop")?.lastGood ?? ("" as never));
+      const { units } = new Bundles(pgo.store, "/var/lib/pgo").get(pgo.record("shop")?.lastGood ?? ("" as never));
       const networks = units.filter((unit) => unit.kind === "network").map((unit) => unit.object);
       assert.deepEqual([...pgo.world.machine.networks.keys()].sort(), networks, "no network is left over");
     }),

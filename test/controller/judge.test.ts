@@ -9,6 +9,7 @@ import type { Bundle, TreeEntry } from "../../src/core/bundle.ts";
 import { layout } from "../../src/core/layout.ts";
 import { partsOf, sourceName, type ApplicationId } from "../../src/core/names.ts";
 import { generate } from "../fakes/quadlet-generator.ts";
+import { plainly, renderingFor } from "../core/renderings.ts";
 
 const never = new AbortController().signal;
 const web = "[Container]\nImage=localhost/good:1\n";
@@ -48,7 +49,7 @@ function witnesses(): Witnesses & { readonly runs: () => number } {
 
 async function verdicts(files: Readonly<Record<string, string>>, live: ReadonlyMap<ApplicationId, Bundle> = new Map()) {
   const asked = witnesses();
-  const candidates = await judge({ drafts: draftsOf(files), live }, asked, never);
+  const candidates = await judge({ drafts: draftsOf(files), live, ...plainly }, asked, never);
   const told = [...candidates].map(([id, candidate]): [string, string] => [
     partsOf(id).application,
     candidate.kind === "rejected" ? candidate.problems.map(({ file, message }) => `${file}: ${message}`).join("\n") : candidate.kind,
@@ -84,7 +85,7 @@ test("two such files in two applications are both found, and a plain fault besid
 
 test("a crash over what is live already is blamed on no candidate's file, and lets nothing new in", async () => {
   const [old] = draftsOf({ "old/old.container": crashing });
-  const made = old === undefined ? undefined : assemble(old);
+  const made = old === undefined ? undefined : assemble(old, renderingFor(old.application));
   assert.ok(made?.ok);
   const { told } = await verdicts({ "new/new.container": web }, new Map([[made.value.application, made.value]]));
   assert.deepEqual(told, {

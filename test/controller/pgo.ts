@@ -8,10 +8,19 @@ import { Bundles, type Context } from "../../src/controller/context.ts";
 import { commands } from "../../src/controller/control.ts";
 import { Loop } from "../../src/controller/loop.ts";
 import { Reach } from "../../src/controller/reach.ts";
+import { Renderings } from "../../src/controller/rendering.ts";
 import { configOf, hostConfig, type HostConfig } from "../../src/core/config.ts";
 import type { Event } from "../../src/core/event.ts";
-import { applicationId, applicationName, sourceName, type ApplicationId, type ServiceName } from "../../src/core/names.ts";
-import type { ApplicationRecord, DeploymentRecord, Journal, Store } from "../../src/ports.ts";
+import {
+  applicationId,
+  applicationName,
+  digestOf,
+  sourceName,
+  type ApplicationId,
+  type Digest,
+  type ServiceName,
+} from "../../src/core/names.ts";
+import type { ApplicationRecord, DeploymentRecord, Journal, Sealed, Secrets, Store } from "../../src/ports.ts";
 import { fakeClock } from "../fakes/clock.ts";
 import { FaultSchedule, Life } from "../fakes/faults.ts";
 import { World, expectedRuns, quadletDirectory } from "../fakes/world.ts";
@@ -34,6 +43,9 @@ export class Pgo implements AsyncDisposable {
   readonly world = new World(this.clock);
   readonly store: Store & AsyncDisposable = openStore(":memory:");
   readonly faults = new FaultSchedule();
+  /** Secrets of the host by name. */
+  readonly secretValues = new Map<string, string>();
+  readonly sealedContents = new Map<Digest, Uint8Array>();
   /** Everything that the journal was told. */
   readonly told: Event[] = [];
   /** Calls of Git, the host, Podman and probes, by name, since the last `forget`. */
@@ -81,9 +93,13 @@ export class Pgo implements AsyncDisposable {
         if (!life.over) this.told.push({ ...event, at: clock.now() });
       },
     };
+    const secrets = this.#secrets();
     this.#context = {
       ...{ ...reached, config: this.#config, git: port(git), prober: port(prober), store, clock, journal },
-      bundles: new Bundles(store),
+      bundles: new Bundles(store, "/var/lib/pgo"),
+      secrets,
+      sealed: life.wrap(this.#sealed()),
+      rendering: new Renderings({ secrets, podman: reached.podman, mode: "rootful", config: this.#config }),
       reach: new Reach({ ...reached, journal, clock }),
       logs: "journalctl -u",
     };
@@ -94,6 +110,29 @@ export class Pgo implements AsyncDisposable {
       this.endings.push(error instanceof Error ? error.message : String(error));
       life.kill();
     });
+  }
+
+  #secrets(): Secrets {
+    const fingerprint = () => digestOf(...[...this.secretValues].flat());
+    return {
+      snapshot: () => Promise.resolve({ values: new Map(this.secretValues), problems: [], warnings: [], fingerprint: fingerprint() }),
+      fingerprint: () => Promise.resolve(fingerprint()),
+    };
+  }
+
+  #sealed(): Sealed {
+    const contents = this.sealedContents;
+    return {
+      put: (content) => {
+        contents.set(digestOf(content), content);
+        return Promise.resolve(digestOf(content));
+      },
+      get: (digest) => Promise.resolve(contents.get(digest)),
+      keep: (digests) => {
+        for (const digest of contents.keys()) if (!digests.has(digest)) contents.delete(digest);
+        return Promise.resolve();
+      },
+    };
   }
 
   #noted<Port extends object>(port: Port): Port {
@@ -198,12 +237,16 @@ export function isSettled(pgo: Pgo): void {
   const expected = new Map<ServiceName, string>();
   const directories = new Set(store.applications().map((record) => record.id));
   for (const record of store.applications()) {
-    const bundle = record.lastGood === undefined ? undefined : new Bundles(store).get(record.lastGood);
-    const files = new Map(bundle?.files.map(({ path, content }) => [path, Buffer.from(content).toString()]));
+    const bundle = record.lastGood === undefined ? undefined : new Bundles(store, "/var/lib/pgo").get(record.lastGood);
+    const whole = (bundle?.files ?? []).map((file) => ({
+      ...file,
+      content: file.sealed === undefined ? file.content : (pgo.sealedContents.get(file.sealed) ?? Buffer.from("lost")),
+    }));
+    const files = new Map(whole.map(({ path, content }) => [path, Buffer.from(content).toString()]));
     assert.deepEqual(world.filesOf(record.id), files, `${record.id}: the files are those of the last good version`);
     const inventory = new Map(bundle?.files.map(({ path, digest }) => [path, digest]));
     assert.deepEqual(new Map(store.inventory(record.id)), inventory, `${record.id}: the inventory is that of the last good version`);
-    for (const [name, runs] of expectedRuns(machine, record.id, bundle?.files ?? [])) expected.set(name, runs);
+    for (const [name, runs] of expectedRuns(machine, record.id, whole)) expected.set(name, runs);
     for (const unit of bundle?.units ?? []) {
       if (unit.oneshot) continue;
       assert.equal(machine.runs(unit.service), expected.get(unit.service), `${unit.service} runs what ${record.id} says`);

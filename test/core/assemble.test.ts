@@ -10,6 +10,7 @@ import type { Bundle, TreeEntry, Unit } from "../../src/core/bundle.ts";
 import { differences } from "../../src/core/starts.ts";
 import { applicationId, applicationName, relativePath, sourceName } from "../../src/core/names.ts";
 import { bundleOf, shop } from "./model.ts";
+import { renderingFor } from "./renderings.ts";
 
 const web = "[Container]\nImage=localhost/web:1\n";
 
@@ -18,7 +19,7 @@ function assembled(files: Readonly<Record<string, string | TreeEntry>>, applicat
     const entry: TreeEntry = typeof content === "string" ? { kind: "file", executable: false, content: Buffer.from(content) } : content;
     return [relativePath(path), { entry, origin: `apps/shop/${path}` }] as const;
   });
-  return assemble({ application, files: new Map(located), problems: [] });
+  return assemble({ application, files: new Map(located), problems: [] }, renderingFor(application));
 }
 
 function refusals(files: Readonly<Record<string, string | TreeEntry>>): readonly string[] {
@@ -104,7 +105,10 @@ suite("refused, with the file as Git has it and what to do", () => {
   });
 
   test("what the layout had against it", () => {
-    const made = assemble({ application: shop, files: new Map(), problems: [{ file: "my shop", line: undefined, message: "rename it" }] });
+    const made = assemble(
+      { application: shop, files: new Map(), problems: [{ file: "my shop", line: undefined, message: "rename it" }] },
+      renderingFor(shop),
+    );
     assert.ok(!made.ok && made.trouble[0]?.message === "rename it");
   });
 });
@@ -124,9 +128,9 @@ suite("files are placed", () => {
     });
     assert.ok(bundle.ok);
     assert.deepEqual(files(bundle.value), [
-      "600 conf/settings",
-      "600 more",
-      "600 other.env",
+      "600 //env/other.env",
+      "600 //env/web.service/conf/settings",
+      "600 //env/web.service/more",
       "644 page.html",
       "755 run.sh",
       "644 web.container",
@@ -141,7 +145,7 @@ suite("files are placed", () => {
       "deep/x/y": "1",
       "x/z": "1",
     });
-    assert.deepEqual(unitIn(bundle, "web.container").files, ["deep/web.container", "up.env", "deep/x/y"]);
+    assert.deepEqual(unitIn(bundle, "web.container").files, ["deep/web.container", "//env/web.service/up.env", "deep/x/y"]);
   });
 
   test("pgo.toml, READMEs, licences, editors' leftovers and Git's own files stay in Git", () => {

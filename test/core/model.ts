@@ -12,6 +12,7 @@ import {
   type ServiceName,
 } from "../../src/core/names.ts";
 import { observedService, remembered, unknownStart, unitOnDisk, type Readings, type StartRecord } from "../../src/core/observe.ts";
+import { renderingFor } from "./renderings.ts";
 import { plan, stopsMore, type Observed, type Step } from "../../src/core/plan.ts";
 
 export const shop = applicationId(sourceName("fleet"), applicationName("shop"));
@@ -24,7 +25,7 @@ export function bundleOf(texts: Readonly<Record<string, string>>, application = 
     const entry: TreeEntry = { kind: "file", executable: false, content: Buffer.from(text) };
     return [relativePath(path), { entry, origin: `shop/${path}` }] as const;
   });
-  const made = assemble({ application, files: new Map(files), problems: [] });
+  const made = assemble({ application, files: new Map(files), problems: [] }, renderingFor(application));
   if (!made.ok) throw new Error(JSON.stringify(made.trouble));
   return made.value;
 }

@@ -9,6 +9,7 @@ import type { Candidate } from "../../src/core/decide.ts";
 import { layout } from "../../src/core/layout.ts";
 import { sourceName, type Digest } from "../../src/core/names.ts";
 import { validationReport } from "../../src/core/validation.ts";
+import { renderingFor } from "./renderings.ts";
 
 const text = (content: string): TreeEntry => ({ kind: "file", executable: false, content: Buffer.from(content) });
 const drafts = layout(
@@ -40,7 +41,7 @@ function candidates(ofWeb: "warned" | "silent"): ReadonlyMap<(typeof drafts)[num
           },
         ];
       if (draft.application === "fleet/api") return [draft.application, { kind: "blocked", digest, why: "it needs db.volume" }];
-      const made = assemble(draft);
+      const made = assemble(draft, renderingFor(draft.application));
       assert.ok(made.ok);
       const warnings = ofWeb === "silent" ? [] : [{ file: "web.container", line: undefined, message: "short name" }];
       return [draft.application, { kind: "bundle", bundle: made.value, warnings }];

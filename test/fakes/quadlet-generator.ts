@@ -143,9 +143,12 @@ function convert(
     image: last("Image") ?? "",
     requires: [...used.map(serviceOf), ...(all("Requires", "Unit") as ServiceName[])],
     networks: used.filter((one) => kindOf(one) === "network").map(objectOf),
-    mounts: relative
-      .filter((one) => one.startsWith("./") || (!one.startsWith("/") && kindOf(one) === undefined))
-      .map((one) => `${directoryOf(path)}/${one.replace(/^\.\//, "")}`),
+    mounts: [
+      ...relative
+        .filter((one) => one.startsWith("./") || (!one.startsWith("/") && kindOf(one) === undefined))
+        .map((one) => `${directoryOf(path)}/${one.replace(/^\.\//, "")}`),
+      ...all("EnvironmentFile").filter((one) => one.startsWith("/")),
+    ],
     healthCmd: last("HealthCmd") !== undefined,
     notifyHealthy: last("Notify") === "healthy",
     oneshot: last("Type", "Service") === "oneshot",

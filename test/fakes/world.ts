@@ -2,15 +2,8 @@
 
 import type { TreeEntry } from "../../src/core/bundle.ts";
 import { fileDigest } from "../../src/core/files.ts";
-import {
-  partsOf,
-  relativePath,
-  revision,
-  type ApplicationId,
-  type RelativePath,
-  type Revision,
-  type ServiceName,
-} from "../../src/core/names.ts";
+import { marked, placeOf } from "../../src/core/placing.ts";
+import { relativePath, revision, type ApplicationId, type RelativePath, type Revision, type ServiceName } from "../../src/core/names.ts";
 import { success, trouble, type Result } from "../../src/core/result.ts";
 import type { Clock, Git, GitTrouble, Host, PlacedFile, Podman, Prober, Snapshot } from "../../src/ports.ts";
 import { Machine, type Behaviour } from "./machine.ts";
@@ -18,6 +11,8 @@ import { generate } from "./quadlet-generator.ts";
 
 export const searchPath = "/etc/containers/systemd";
 export const quadletDirectory = `${searchPath}/pgo`;
+
+const envDirectory = "/var/lib/pgo/env";
 
 export interface Ports {
   readonly git: Git;
@@ -111,12 +106,11 @@ export class World {
 
   /** The files of an application's directory that pgo placed. */
   filesOf(application: ApplicationId): ReadonlyMap<RelativePath, string> {
-    const prefix = `${quadletDirectory}/${application}/`;
-    return new Map(
-      [...this.machine.files]
-        .filter(([path]) => path.startsWith(prefix) && this.#placed.has(path))
-        .map(([path, { content }]) => [relativePath(path.slice(prefix.length)), content]),
-    );
+    const found = [...this.machine.files].flatMap(([path, { content }]): [RelativePath, string][] => {
+      const own = this.#placed.has(path) ? pathIn(application, path) : undefined;
+      return own === undefined ? [] : [[own, content]];
+    });
+    return new Map(found);
   }
 
   // ---- ports ----
@@ -140,15 +134,14 @@ export class World {
 
   #host(): Host {
     const { machine } = this;
-    const pathOf = (application: ApplicationId, path: string) => `${quadletDirectory}/${application}/${path}`;
     return {
       placed: (application) => {
         if (application === this.unreadable) return Promise.reject(new Error(`read ${application}: input/output error`));
-        const prefix = pathOf(application, "");
         const found = new Map<RelativePath, PlacedFile>();
-        for (const [path, { mode, content }] of machine.files)
-          if (path.startsWith(prefix))
-            found.set(relativePath(path.slice(prefix.length)), { mode, digest: fileDigest(mode, Buffer.from(content)) });
+        for (const [path, { mode, content }] of machine.files) {
+          const own = pathIn(application, path);
+          if (own !== undefined) found.set(own, { mode, digest: fileDigest(mode, Buffer.from(content)) });
+        }
         return Promise.resolve(found);
       },
       write: (application, file) => {
@@ -173,9 +166,13 @@ export class World {
       },
       dryRun: (staged) => {
         const root = "/staging/pgo";
-        const foreign = [...machine.files].filter(([path]) => !path.startsWith(`${quadletDirectory}/`));
+        const foreign = [...machine.files].filter(
+          ([path]) => path.startsWith(`${searchPath}/`) && !path.startsWith(`${quadletDirectory}/`),
+        );
         const candidates = [...staged].flatMap(([application, files]) =>
-          files.map(({ path, content }): [string, string] => [`${root}/${application}/${path}`, Buffer.from(content).toString()]),
+          files
+            .filter(({ path }) => placeOf(path).place === "quadlet")
+            .map(({ path, content }): [string, string] => [`${root}/${application}/${path}`, Buffer.from(content).toString()]),
         );
         const { stdout, stderr } = generate(
           new Map([...foreign.map(([path, { content }]): [string, string] => [path, content]), ...candidates]),
@@ -256,6 +253,7 @@ export class World {
         this.changes.push(`save secret ${name}`);
         return Promise.resolve(success(undefined));
       },
+      about: () => Promise.resolve({ hostname: "pi4", arch: "arm64", os: "debian", osVersion: "13", podman: "5.4.2" }),
       removeSecret: (name) => {
         this.podmanSecrets.delete(name);
         this.changes.push(`remove secret ${name}`);
@@ -281,15 +279,35 @@ export class World {
   }
 }
 
+/** Where a file of an application lies. */
+function pathOf(application: ApplicationId, file: RelativePath): string {
+  const { place, path } = placeOf(file);
+  switch (place) {
+    case "quadlet":
+      return `${quadletDirectory}/${application}/${path}`;
+    case "env":
+      return `${envDirectory}/${application}/${path}`;
+    case "unit":
+      return `/etc/systemd/system/${path}`;
+  }
+}
+
+/** The way back; undefined for a file that is not in the application's directories. */
+function pathIn(application: ApplicationId, path: string): RelativePath | undefined {
+  const [quadlets, env] = [`${quadletDirectory}/${application}/`, `${envDirectory}/${application}/`];
+  if (path.startsWith(quadlets)) return relativePath(path.slice(quadlets.length));
+  return path.startsWith(env) ? marked("env", path.slice(env.length)) : undefined;
+}
+
 /** What a service would run if its application's directory held these files, beside what is not pgo's. */
 export function expectedRuns(
   machine: Machine,
   application: ApplicationId,
-  files: readonly { readonly path: string; readonly mode: number; readonly content: Uint8Array }[],
+  files: readonly { readonly path: RelativePath; readonly mode: number; readonly content: Uint8Array }[],
 ): ReadonlyMap<ServiceName, string> {
-  const directory = `${quadletDirectory}/${partsOf(application).source}/${partsOf(application).application}/`;
-  const all = new Map([...machine.files].filter(([path]) => !path.startsWith(directory)));
-  for (const { path, mode, content } of files) all.set(`${directory}${path}`, { mode, content: Buffer.from(content).toString() });
+  const directory = `${quadletDirectory}/${application}/`;
+  const all = new Map([...machine.files].filter(([path]) => pathIn(application, path) === undefined));
+  for (const { path, mode, content } of files) all.set(pathOf(application, path), { mode, content: Buffer.from(content).toString() });
   const { units } = generate(new Map([...all].map(([path, { content }]) => [path, content])));
   return new Map(
     [...units]

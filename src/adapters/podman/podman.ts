@@ -75,6 +75,24 @@ export function openPodman({ socket, deadline = 60_000, silence = 600_000 }: Pod
       });
     },
 
+    async about(signal) {
+      const get = { action: "ask podman about the host", method: "GET", path: "/info" } as const;
+      const answer = await call(get, signal);
+      const all = answer.status === 200 ? parsed(get, answer) : undefined;
+      expect(isRecord(all) && isRecord(all["host"]) && isRecord(all["version"]), get, answer);
+      const { host, version } = all;
+      const { distribution } = host;
+      expect(isRecord(distribution), get, answer);
+      const text = (value: unknown) => (typeof value === "string" ? value : "");
+      return {
+        hostname: text(host["hostname"]),
+        arch: text(host["arch"]),
+        os: text(distribution["distribution"]),
+        osVersion: text(distribution["version"]),
+        podman: text(version["Version"]),
+      };
+    },
+
     /** Takes about 100 ms: Podman runs conmon and crun for it. */
     async version(signal) {
       const get = { action: "ask for podman's version", method: "GET", path: "/version" } as const;

@@ -2,19 +2,25 @@
 
 import { deflateSync, inflateSync } from "node:zlib";
 
+import { z } from "zod";
+
 import type { TreeEntry } from "../../core/bundle.ts";
 import { digestOf, relativePath, revision, type Digest, type RelativePath } from "../../core/names.ts";
+import { placedPath } from "../../core/placing.ts";
 import type { Store, StoredBundle } from "../../ports.ts";
 import type { Database } from "./database.ts";
 import { application, blob, digest, number, oneOf, text, type Row } from "./rows.ts";
 
-export function bundleTables(database: Database): Pick<Store, "saveBundle" | "bundle"> {
+export function bundleTables(database: Database): Pick<Store, "saveBundle" | "bundle" | "usesTemplates" | "sealedInUse"> {
   return {
     saveBundle: (bundle) => {
       database.atomically(() => {
         save(database, bundle);
       });
     },
+    usesTemplates: () => database.get("SELECT 1 FROM bundle_files WHERE path LIKE '%.liquid' LIMIT 1", {}) !== undefined,
+    sealedInUse: () =>
+      new Set(database.all("SELECT sealed FROM bundles", {}).flatMap((row) => [...sealedIn(row).values()].map(({ sealed }) => sealed))),
     bundle: (wanted) => {
       const row = database.get("SELECT * FROM bundles WHERE digest = :wanted", { wanted });
       return row === undefined ? undefined : bundleIn(database, row);
@@ -26,7 +32,10 @@ function save(database: Database, bundle: StoredBundle): void {
   const { application: owner, digest: key, revision: commit } = bundle;
   // Asked first, so that what is there already costs no write; a pass saves what it saw before.
   if (database.get("SELECT id FROM bundles WHERE digest = :key", { key }) !== undefined) return;
-  const { id } = database.run("INSERT INTO bundles (application, digest, revision) VALUES (:owner, :key, :commit)", { owner, key, commit });
+  const { id } = database.run(
+    "INSERT INTO bundles (application, digest, revision, vars, sealed) VALUES (:owner, :key, :commit, :vars, :sealed)",
+    { owner, key, commit, vars: varsText(bundle), sealed: sealedText(bundle) },
+  );
   for (const [path, entry] of bundle.entries) {
     database.run(
       `INSERT INTO bundle_files (bundle, path, kind, executable, blob, detail)
@@ -64,8 +73,30 @@ function bundleIn(database: Database, row: Row): StoredBundle {
     digest: digest(row, "digest"),
     application: application(row, "application"),
     revision: revision(text(row, "revision")),
+    vars: varsIn(row),
+    sealed: sealedIn(row),
     entries: new Map(files.map((file): [RelativePath, TreeEntry] => [relativePath(text(file, "path")), entryIn(file)])),
   };
+}
+
+const varsShape = z.record(z.string(), z.string().nullable());
+const sealedShape = z.record(z.string(), z.tuple([z.string(), z.string()]));
+
+function varsText({ vars }: StoredBundle): string {
+  return JSON.stringify(Object.fromEntries([...vars].map(([name, value]) => [name, value ?? null])));
+}
+
+function varsIn(row: Row): StoredBundle["vars"] {
+  return new Map(Object.entries(varsShape.parse(JSON.parse(text(row, "vars")))).map(([name, value]) => [name, value ?? undefined]));
+}
+
+function sealedText({ sealed }: StoredBundle): string {
+  return JSON.stringify(Object.fromEntries([...sealed].map(([path, one]) => [path, [one.sealed, one.digest]])));
+}
+
+function sealedIn(row: Row): StoredBundle["sealed"] {
+  const found = Object.entries(sealedShape.parse(JSON.parse(text(row, "sealed"))));
+  return new Map(found.map(([path, [sealed, file]]) => [placedPath(path), { sealed: sealed as Digest, digest: file as Digest }]));
 }
 
 function entryIn(row: Row): TreeEntry {

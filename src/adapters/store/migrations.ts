@@ -200,4 +200,9 @@ const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX events_by_deployment ON events (deployment);
   `,
+  // What a bundle was rendered with, as JSON: names to values or null, and places to [sealed digest, file digest].
+  `
+  ALTER TABLE bundles ADD COLUMN vars TEXT NOT NULL DEFAULT '{}';
+  ALTER TABLE bundles ADD COLUMN sealed TEXT NOT NULL DEFAULT '{}';
+  `,
 ];

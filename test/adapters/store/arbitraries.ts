@@ -8,6 +8,7 @@ import { applicationId, applicationName, digestOf, relativePath, revision, servi
 import { causes, outcomes, type Rollout, type Target } from "../../../src/core/rollout.ts";
 import type { ApplicationRecord, Quarantine, SourceRecord, Started, StoredBundle } from "../../../src/ports.ts";
 import { blog, shop } from "./samples.ts";
+import { marked } from "../../../src/core/placing.ts";
 
 const record = <Value>(fields: { readonly [Key in keyof Value]: fc.Arbitrary<Value[Key]> }): fc.Arbitrary<Value> =>
   fc.record<Value>(fields, { noNullPrototype: true });
@@ -82,7 +83,15 @@ const entries: fc.Arbitrary<TreeEntry> = fc.oneof(
 );
 
 export const bundles: fc.Arbitrary<StoredBundle> = fc
-  .record({ application: ids, revision: revisions, entries: fc.array(fc.tuple(paths, entries)).map((all) => new Map(all)) })
+  .record({
+    application: ids,
+    revision: revisions,
+    vars: fc.array(fc.tuple(words, fc.option(words, { nil: undefined }))).map((all) => new Map(all)),
+    sealed: fc
+      .array(fc.tuple(paths, words))
+      .map((all) => new Map(all.map(([path, text]) => [marked("env", path), { sealed: digestOf(text), digest: digestOf("file", text) }]))),
+    entries: fc.array(fc.tuple(paths, entries)).map((all) => new Map(all)),
+  })
   .map((parts) => ({ ...parts, digest: digestOf(parts.application, JSON.stringify([...parts.entries])) }));
 
 export const phases = fc.oneof(

@@ -13,6 +13,7 @@ import {
 } from "../../../src/core/names.ts";
 import type { Settled, Target } from "../../../src/core/rollout.ts";
 import type { ApplicationRecord, NewDeployment, StoredBundle } from "../../../src/ports.ts";
+import { marked } from "../../../src/core/placing.ts";
 
 export const fleet = sourceName("fleet");
 export const shop = applicationId(fleet, applicationName("shop"));
@@ -74,6 +75,11 @@ export const bundle = (text: string, application: ApplicationId = shop): StoredB
   digest: digestOf(application, text),
   application,
   revision: commit,
+  vars: new Map([
+    ["TAG", "1"],
+    ["NONE", undefined],
+  ]),
+  sealed: new Map([[marked("env", "web.service/web.env"), { sealed: digestOf("content", text), digest: digestOf("file", text) }]]),
   entries: new Map<RelativePath, TreeEntry>([
     [relativePath("web.container"), { kind: "file", executable: false, content: new TextEncoder().encode(text) }],
   ]),

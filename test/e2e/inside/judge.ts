@@ -5,6 +5,7 @@ import { judge, type Witnesses } from "../../../src/controller/judge.ts";
 import type { TreeEntry } from "../../../src/core/bundle.ts";
 import { layout } from "../../../src/core/layout.ts";
 import { partsOf, sourceName } from "../../../src/core/names.ts";
+import { plainly } from "../../core/renderings.ts";
 import { allCases, type Verdict } from "../validate/table.ts";
 
 const signal = new AbortController().signal;
@@ -48,6 +49,6 @@ const witnesses: Witnesses = {
   },
 };
 const verdicts: Record<string, Verdict> = {};
-for (const [application, candidate] of await judge({ drafts, live: new Map() }, witnesses, signal))
+for (const [application, candidate] of await judge({ drafts, live: new Map(), ...plainly }, witnesses, signal))
   verdicts[partsOf(application).application] = candidate.kind === "bundle" ? "valid" : "invalid";
 process.stdout.write(JSON.stringify(verdicts));

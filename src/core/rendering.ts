@@ -1,0 +1,146 @@
+/** What an application's files are rendered with: variables, and env files whose values may be secrets, made now or recalled from before. */
+
+import type { Problem } from "./bundle.ts";
+import { readEnvFile, renderForPodman, renderForSystemd, secretNames, type EnvSyntax } from "./env-file.ts";
+import { fileDigest } from "./files.ts";
+import { digestOf, type ApplicationName, type Digest, type RelativePath } from "./names.ts";
+import { marked } from "./placing.ts";
+import { success, trouble, type Result } from "./result.ts";
+import type { PlacedProblem, Vars } from "./substitute.ts";
+import { varsOf, type Facts, type VarsTable } from "./vars-config.ts";
+
+/** Renders a `.liquid` file (core/template.ts, which is loaded only where there is one). `lines`: of each line of the text, from 1, the template's. */
+export type TemplateRenderer = (
+  text: string,
+  vars: Vars,
+  file: string,
+) => Result<{ readonly text: string; readonly lines: readonly number[] }, readonly Problem[]>;
+
+export interface Rendering {
+  /** All declared names, the application's own `[vars]` among them. */
+  vars(own: VarsTable): Vars;
+  /** Where the application's processed env files lie on the host; absolute. */
+  readonly envDirectory: string;
+  /** An env file for one reader. */
+  env(request: EnvRequest): EnvRendered;
+  readonly template: TemplateRenderer | undefined;
+}
+
+export interface EnvRequest {
+  /** Below the application, as in Git. */
+  readonly path: string;
+  readonly text: string;
+  /** As in Git, for messages. */
+  readonly file: string;
+  readonly syntax: EnvSyntax;
+  /** The service that reads it; undefined for a file that no unit names. */
+  readonly service: string | undefined;
+  readonly vars: Vars;
+}
+
+export interface EnvRendered {
+  /** What is placed: a second one holds what only the service's environment can carry. */
+  readonly files: readonly ProcessedFile[];
+  readonly problems: readonly Problem[];
+  /** References to secrets that are nowhere on the host. */
+  readonly missing: readonly Problem[];
+  readonly warnings: readonly Problem[];
+}
+
+/** A file that may hold secrets. */
+export interface ProcessedFile {
+  readonly path: RelativePath;
+  /** Undefined where it is recalled: it is among the sealed contents. */
+  readonly content: Uint8Array | undefined;
+  /** Of the content. */
+  readonly sealed: Digest;
+  /** Of mode and content. */
+  readonly digest: Digest;
+}
+
+/** env files are read by their owner alone. */
+export const processedMode = 0o600;
+
+export interface FreshSources {
+  readonly application: ApplicationName;
+  readonly facts: Facts;
+  readonly hostApplication: VarsTable | undefined;
+  readonly host: VarsTable | undefined;
+  readonly envDirectory: string;
+  readonly secrets: Pick<ReadonlyMap<string, string>, "get">;
+  readonly template: TemplateRenderer | undefined;
+}
+
+/** With the values that the host has now. */
+export function freshRendering({ application, secrets, envDirectory, template, ...layers }: FreshSources): Rendering {
+  return {
+    vars: (own) => varsOf({ ...layers, application: own }),
+    envDirectory,
+    template,
+    env: ({ path, text, file, syntax, service, vars }) => {
+      // A variable that pgo.toml sets is meant as it stands there; all other names are secrets.
+      const lookup = (name: string) =>
+        vars.get(name) ??
+        secretNames(application, service, name)
+          .map((one) => secrets.get(one))
+          .find((value) => value !== undefined);
+      const read = readEnvFile(text, file, { syntax, lookup });
+      if (!read.ok) return { files: [], problems: read.trouble, missing: [], warnings: [] };
+      const { missing, warnings } = read.value;
+      const written = syntax === "podman" ? renderForPodman(read.value) : systemd(renderForSystemd(read.value));
+      if (!written.ok) return { files: [], problems: written.trouble, missing, warnings };
+      const files = [processed(processedPath(path, service), written.value.container)];
+      if (written.value.service !== undefined) files.push(processed(processedPath(`${path}.service`, service), written.value.service));
+      return { files, problems: [], missing, warnings };
+    },
+  };
+}
+
+/** What was sealed of each processed file, by its place. */
+export type SealedFiles = ReadonlyMap<RelativePath, { readonly sealed: Digest; readonly digest: Digest }>;
+
+export interface Recalled {
+  readonly vars: Vars;
+  readonly sealed: SealedFiles;
+  readonly envDirectory: string;
+  readonly template: TemplateRenderer | undefined;
+}
+
+/** With the values of a bundle that was saved: no secret is looked up again. */
+export function recalledRendering({ vars, sealed, envDirectory, template }: Recalled): Rendering {
+  return {
+    vars: () => vars,
+    envDirectory,
+    template,
+    env: ({ path, service }) => {
+      const files = [processedPath(path, service), processedPath(`${path}.service`, service)].flatMap((placed): ProcessedFile[] => {
+        const known = sealed.get(placed);
+        return known === undefined ? [] : [{ path: placed, content: undefined, ...known }];
+      });
+      return { files, problems: [], missing: [], warnings: [] };
+    },
+  };
+}
+
+/** Each service has its own copy, since a secret's name may be for that service alone. */
+function processedPath(path: string, service: string | undefined): RelativePath {
+  return marked("env", service === undefined ? path : `${service}/${path}`);
+}
+
+function processed(path: RelativePath, text: string): ProcessedFile {
+  const content = Buffer.from(text);
+  return { path, content, sealed: digestOf(content), digest: fileDigest(processedMode, content) };
+}
+
+function systemd(written: Result<string, readonly Problem[]>): ReturnType<typeof renderForPodman> {
+  return written.ok ? success({ container: written.value, service: undefined }) : written;
+}
+
+/** Problems of substitution where a text begins further down in its file. */
+export function moved(problems: readonly PlacedProblem[], linesBefore: number): readonly Problem[] {
+  return problems.map(({ file, line, message }) => ({ file, line: line === undefined ? undefined : line + linesBefore, message }));
+}
+
+/** What only says which names are missing, without any value. */
+export const noTemplates: TemplateRenderer = (_text, _vars, file) =>
+  trouble([{ file, line: undefined, message: "is a template, and templates are not loaded" }]);
