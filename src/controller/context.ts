@@ -6,6 +6,7 @@ import type { Config } from "../core/config.ts";
 import type { Trial } from "../core/judgement.ts";
 import type { Draft } from "../core/layout.ts";
 import type { ApplicationId, Digest, RelativePath } from "../core/names.ts";
+import { policyOf } from "../core/policy-config.ts";
 import { recalledRendering, type Rendering, type TemplateRenderer } from "../core/rendering.ts";
 import type { Clock, Git, Host, Journal, Podman, Prober, Sealed, Secrets, Store, StoredBundle } from "../ports.ts";
 import type { Reach } from "./reach.ts";
@@ -96,11 +97,12 @@ export async function presentRendering(
   paths: Iterable<string>,
   { bundles, rendering, config }: Context,
   signal: AbortSignal,
-): Promise<{ readonly moment: Moment } & Pick<Trial, "rendering" | "secrets">> {
+): Promise<{ readonly moment: Moment } & Pick<Trial, "rendering" | "secrets" | "policy">> {
   const template = await bundles.template(paths);
   const moment = await rendering.now({ template, envDirectory: (id) => bundles.envDirectory(id) }, signal);
   const { missing } = config.secrets;
-  return { moment, rendering: (id) => moment.rendering(id), secrets: { missing, unreadable: moment.unreadable } };
+  const policy = (id: ApplicationId) => policyOf(config.policy, id);
+  return { moment, rendering: (id) => moment.rendering(id), policy, secrets: { missing, unreadable: moment.unreadable } };
 }
 
 /** A saved bundle as it came from Git, to be assembled or judged again. */

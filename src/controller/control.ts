@@ -1,6 +1,7 @@
 /** The commands of a running pgo. */
 
 import { problemText } from "../core/judgement.ts";
+import { policyOf } from "../core/policy-config.ts";
 import { Unavailable, UnknownTarget, type Commands } from "./commands.ts";
 import { draftOf, liveBundles, type Context } from "./context.ts";
 import { judge, witnessesOf } from "./judge.ts";
@@ -141,10 +142,12 @@ async function rollBack(id: ApplicationId, to: number | undefined, context: Cont
   if (stored === undefined) return { done: false, message: `the files of deployment ${aim.id} are no longer kept ([state] keep_good)` };
   // What the host and the other applications are has changed since.
   const rendering = () => bundles.renderingOf(stored);
+  const policy = (application: ApplicationId) => policyOf(context.config.policy, application);
   const trial = {
     drafts: [draftOf(stored)],
     live: liveBundles(context),
     rendering,
+    policy,
     secrets: { missing: "empty", unreadable: [] },
   } as const;
   const judged = (await judge(trial, witnessesOf(context), signal)).get(id);

@@ -3,6 +3,7 @@
 import type { Config } from "../core/config.ts";
 import type { Problem } from "../core/bundle.ts";
 import { partsOf, type ApplicationId, type Digest, type SourceName } from "../core/names.ts";
+import { lists, policyOf } from "../core/policy-config.ts";
 import { freshRendering, type Rendering, type TemplateRenderer } from "../core/rendering.ts";
 import type { Facts } from "../core/vars-config.ts";
 import type { HostFacts, Podman, Secrets } from "../ports.ts";
@@ -51,7 +52,8 @@ export class Renderings {
           hostApplication: config.applications.get(application)?.vars,
           host: config.vars,
           envDirectory: envDirectory(id),
-          secrets: values,
+          // What a policy keeps from an application is not there for it.
+          secrets: { get: (name) => (lists(policyOf(config.policy, id).rules.secrets, name) ? values.get(name) : undefined) },
           template,
         });
       },

@@ -5,22 +5,24 @@ import type { Bundle, BundleFile, Origin, Problem, Unit } from "./bundle.ts";
 import { applicationSettings } from "./config.ts";
 import { gather, settingsFile } from "./gather.ts";
 import { dropInOwner, isUnitText, type Draft, type Located } from "./layout.ts";
-import { isPlainKind, kindOf } from "./kinds.ts";
+import { isPlainKind, isQuadletKind, kindOf } from "./kinds.ts";
 import { digestOf, type RelativePath } from "./names.ts";
-import { placeFor, shownPath } from "./placing.ts";
+import { placeFor, placeOf, shownPath } from "./placing.ts";
+import type { Policy } from "./policy-config.ts";
+import { violations, type Subject, type Violation } from "./policy.ts";
 import { success, trouble, type Result } from "./result.ts";
 import { processEnvFiles } from "./processed.ts";
 import { moved, type Rendering } from "./rendering.ts";
 import { substituteUnit, type Vars } from "./substitute.ts";
 import { readToml } from "./toml.ts";
-import { sketch, unitsOf, type Asset, type Text } from "./units.ts";
+import { sketch, unitsOf, type Asset, type Sketch, type Text } from "./units.ts";
 import { hiddenLineBreak, parseUnit } from "./unit-text.ts";
 
 /**
- * Renders and parses every file of an application; all Problems at once. What only the generator can know is not judged here, and
+ * Renders and parses every file of an application; all Problems at once, those against the policy too. What only the generator can know is not judged here, and
  * secrets that are missing are told with the bundle: they are no fault of the files.
  */
-export function assemble(draft: Draft, rendering: Rendering): Result<Bundle, readonly Problem[]> {
+export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): Result<Bundle, readonly Problem[]> {
   const settings = readSettings(draft.files.get(settingsFile as RelativePath));
   const vars = rendering.vars(settings.ok ? settings.value.vars : {});
   const gathered = gather(draft.files, { instances: settings.ok ? settings.value.instances : {}, vars, template: rendering.template });
@@ -42,6 +44,8 @@ export function assemble(draft: Draft, rendering: Rendering): Result<Bundle, rea
   });
   const units = unitsOf(sketches, (service) => [...shared, ...(processed.assets.get(service) ?? [])]);
   problems.push(...doubles(units, draft));
+  const against = policy === undefined ? [] : violations(subjectOf(draft.application, sketches, gathered.files), policy);
+  problems.push(...against.filter(({ enforced }) => enforced).map(problemOf));
 
   if (problems.length > 0 || !settings.ok) return trouble(problems);
   const own = draft.files.get(settingsFile as RelativePath)?.entry;
@@ -53,7 +57,38 @@ export function assemble(draft: Draft, rendering: Rendering): Result<Bundle, rea
     ]),
   );
   const { application } = draft;
-  return success({ application, origins, files, units, settings: settings.value, vars, missing, warnings, digest });
+  return success({
+    application,
+    origins,
+    files,
+    units,
+    settings: settings.value,
+    vars,
+    missing,
+    warnings: [...warnings, ...against.map(problemOf)],
+    digest,
+  });
+}
+
+/** What the policy judges: texts with variables filled in, before env files are pointed elsewhere. */
+function subjectOf(application: Draft["application"], sketches: readonly Sketch[], files: ReadonlyMap<RelativePath, Located>): Subject {
+  const all = [...files].map(([path, { origin }]) => ({ path, file: origin }));
+  return {
+    application,
+    units: sketches.flatMap(({ name, kind, text, dropIns }) =>
+      isQuadletKind(kind)
+        ? [{ name, suffix: kind, path: text.path, texts: [text, ...dropIns].map(({ origin, text: own }) => ({ file: origin, text: own })) }]
+        : [],
+    ),
+    files: all,
+    plainUnits: all.filter(({ path }) => placeOf(placeFor(path)).place === "unit"),
+    // Nothing but bootstrap changes pgo's own quadlet yet.
+    self: false,
+  };
+}
+
+function problemOf({ file, line, message }: Violation): Problem {
+  return { file, line, message };
 }
 
 /** What this version can't place, or nobody should: told rather than placed as an asset. */

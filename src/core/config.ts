@@ -4,6 +4,7 @@ import { z } from "zod";
 
 import { milliseconds } from "./duration.ts";
 import type { Patience } from "./health.ts";
+import { policySettings, strayPolicies, type PolicySettings } from "./policy-config.ts";
 import { hostSecrets, type AgeKey } from "./secrets-config.ts";
 import { varsTable, type VarsTable } from "./vars-config.ts";
 import { NameError, applicationName, sourceName, type SourceName } from "./names.ts";
@@ -196,6 +197,7 @@ export function hostConfig(directories: Directories) {
       metrics: metrics.prefault({}),
       system: system.prefault({}),
       vars: varsTable,
+      policy: policySettings.prefault({}),
       application: z
         .record(named(applicationName), z.strictObject({ health: z.record(z.string(), unitHealth).default({}), vars: varsTable }))
         .default({})
@@ -211,6 +213,8 @@ export function hostConfig(directories: Directories) {
             message: `a second source is called "${name}": give one of them a name of its own`,
           });
       });
+      for (const { path, message } of strayPolicies(config.policy, names))
+        context.addIssue({ code: "custom", path: ["policy", ...path], message });
       if (/\/(?:containers\/systemd|pgo-self)\/*$/.test(config.quadlet.directory))
         context.addIssue({
           code: "custom",
@@ -257,6 +261,7 @@ export interface Config {
   readonly health: Patience;
   readonly applications: ReadonlyMap<string, { readonly health: Readonly<Record<string, UnitHealthSettings>>; readonly vars: VarsTable }>;
   readonly vars: VarsTable;
+  readonly policy: PolicySettings;
   readonly secrets: {
     readonly directory: string;
     readonly missing: "error" | "warn" | "empty";
@@ -303,6 +308,7 @@ export function configOf(raw: HostConfig): Config {
     },
     applications: new Map(Object.entries(raw.application)),
     vars: raw.vars,
+    policy: raw.policy,
     secrets: {
       directory: raw.secrets.directory,
       missing: raw.secrets.missing,

@@ -5,6 +5,7 @@ import type { Bundle, Problem, Unit } from "./bundle.ts";
 import { strayChecks } from "./checks.ts";
 import { alteredObjects, type Candidate } from "./decide.ts";
 import { isUnitFile, type Draft } from "./layout.ts";
+import type { Policy } from "./policy-config.ts";
 import type { Rendering } from "./rendering.ts";
 import { digestOf, type ApplicationId, type Digest, type RelativePath, type UnitName } from "./names.ts";
 
@@ -14,6 +15,8 @@ export interface Trial {
   /** The last good bundles of all applications; a draft takes its own's place. */
   readonly live: ReadonlyMap<ApplicationId, Bundle>;
   rendering(application: ApplicationId): Rendering;
+  /** Undefined where nobody has set one, as for \`pgo validate\`. */
+  policy?(application: ApplicationId): Policy;
   readonly secrets: SecretRules;
 }
 
@@ -28,7 +31,7 @@ export interface SecretRules {
 export function openCourt(trial: Trial): Court {
   const court = new Court(trial);
   for (const draft of trial.drafts) {
-    const made = assemble(draft, trial.rendering(draft.application));
+    const made = assemble(draft, trial.rendering(draft.application), trial.policy?.(draft.application));
     if (!made.ok) court.refuse(draft.application, made.trouble);
     else if (made.value.digest === trial.live.get(draft.application)?.digest) court.pass(made.value);
     else court.admit(made.value);
