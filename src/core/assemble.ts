@@ -36,7 +36,7 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
       entry.kind === "file" && !processed.sources.has(path) ? [placedFile(path, entry, texts.get(path))] : [],
     ),
     ...processed.files,
-  ].sort((a, b) => (a.path < b.path ? -1 : 1));
+  ].sort((a, b) => (shownPath(a.path) < shownPath(b.path) ? -1 : 1));
   const shared = [...gathered.files.keys()].flatMap((path): Asset[] => {
     const placed = placeFor(path);
     const file = isUnitText(path) ? undefined : files.find((one) => one.path === placed);

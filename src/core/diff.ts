@@ -1,8 +1,9 @@
-/** Unified diffs of what a plan changes in files, with the values of env files left out. */
+/** Unified diffs of what a plan changes in files, but for processed env files, whose values may be secrets. */
 
 import { createTwoFilesPatch, FILE_HEADERS_ONLY } from "diff";
 
 import type { Bundle, BundleFile } from "./bundle.ts";
+import { shownPath } from "./placing.ts";
 import type { Step } from "./plan.ts";
 
 /** Against the last good: what a person changed on the host is told by the step's reason. */
@@ -10,8 +11,8 @@ export function diffOf(steps: readonly Step[], live: Bundle | undefined): string
   const before = new Map(live?.files.map((file) => [file.path, file]));
   return steps
     .map((step) => {
-      if (step.kind === "write") return patch(step.file.path, before.get(step.file.path), step.file);
-      if (step.kind === "remove") return patch(step.path, before.get(step.path), undefined);
+      if (step.kind === "write") return patch(shownPath(step.file.path), before.get(step.file.path), step.file);
+      if (step.kind === "remove") return patch(shownPath(step.path), before.get(step.path), undefined);
       return "";
     })
     .join("");
@@ -19,6 +20,8 @@ export function diffOf(steps: readonly Step[], live: Bundle | undefined): string
 
 function patch(path: string, before: BundleFile | undefined, after: BundleFile | undefined): string {
   if (before?.digest === after?.digest) return "";
+  if (before?.sealed !== undefined || after?.sealed !== undefined)
+    return `Values of ${path} ${before === undefined ? "are new" : after === undefined ? "go away" : "differ"}: not shown, they may be secrets\n`;
   const [old, now] = [textOf(before), textOf(after)];
   if (old === undefined || now === undefined) return `Binary file ${path} differs\n`;
   return createTwoFilesPatch(
@@ -32,10 +35,10 @@ function patch(path: string, before: BundleFile | undefined, after: BundleFile |
   );
 }
 
-/** Undefined for what is no text; values of env files are not shown. */
+/** Undefined for what is no text. */
 function textOf(file: BundleFile | undefined): string | undefined {
   if (file === undefined) return "";
   const text = Buffer.from(file.content).toString("utf8");
   if (text.includes("\0") || text.includes("\uFFFD")) return undefined;
-  return file.mode === 0o600 ? text.replace(/^(?!\s*#)(\s*[A-Za-z_][A-Za-z0-9_]*\s*=)?.+$/gm, "$1***") : text;
+  return text;
 }

@@ -29,9 +29,10 @@ export function placedPath(text: string): RelativePath {
   return place === "quadlet" ? relativePath(path) : marked(place, path);
 }
 
-/** As people are shown it. */
-export function shownPath(path: RelativePath): string {
-  return placeOf(path).path;
+/** As people are shown it: an env file by its name in Git, without the service that it was rendered for. */
+export function shownPath(file: RelativePath): string {
+  const { place, path } = placeOf(file);
+  return place === "env" ? path.replace(/^[^/]+\.service\//, "") : path;
 }
 
 /** For a file as Git has it: plain units and their drop-ins, a quadlet's service's too, are read by systemd in its own directory, by name alone. */

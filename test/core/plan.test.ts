@@ -96,7 +96,7 @@ suite("a plan names each step and its reason", () => {
     const texts = { "web.container": `${web}EnvironmentFile=app.env\n`, "app.env": "A=1" };
     const { world } = deployed(texts);
     assert.deepEqual(explain(world.pass(bundleOf({ ...texts, "app.env": "A=2" }))), [
-      "~ web.service/app.env",
+      "~ app.env",
       "  restart web.service: app.env changed",
     ]);
   });

@@ -100,7 +100,9 @@ for (const user of ["root", "edge"] as const) {
       assert.deepEqual({ restarted, reloads }, { restarted: ["shop.service"], reloads: 0 });
       assert.deepEqual(entries[0]?.reasons, ["write shop.env: differs on the host", "restart shop.service: shop.env changed"]);
       assert.match((await pgo.host.get("http://127.0.0.1:8081/cgi-bin/env")).body, /^COLOUR=blue$/m);
-      assert.equal(await pgo.host.sh(`stat -c %a ${pgo.placed}/shop/shop.env ${pgo.placed}/shop`), "600\n700");
+      const processed = `${pgo.state}/env/fleet/shop/shop.service`;
+      assert.equal(await pgo.host.sh(`stat -c %a ${processed}/shop.env ${processed}`), "600\n700");
+      assert.equal(await pgo.host.sh(`ls ${pgo.placed}/shop`), "conf\nshop.container\nshop.container.d");
     });
 
     await t.test("a file of a directory that the container sees", async () => {

@@ -74,6 +74,11 @@ export class Installed {
     return this.host.user === "root" ? "/etc/pgo" : `${this.host.home}/.config/pgo`;
   }
 
+  /** pgo's own state. */
+  get state(): string {
+    return this.host.user === "root" ? "/var/lib/pgo" : `${this.host.home}/.local/share/pgo`;
+  }
+
   /** Where quadlets of the source fleet lie. */
   get placed(): string {
     return `${this.host.quadlets}/pgo/fleet`;

@@ -265,7 +265,7 @@ async function loosen(directory: string): Promise<void> {
 
 /** Makes what is missing below `root`, and `root` itself, each made durable before the next; gives the last one's path. */
 async function makeDirectories(root: string, parts: readonly string[], mode: number): Promise<string> {
-  await makeRoot(root);
+  await makeRoot(root, mode);
   let directory = root;
   for (const part of parts) {
     const parent = directory;
@@ -282,16 +282,16 @@ async function makeDirectories(root: string, parts: readonly string[], mode: num
 }
 
 /** Here symlinks are followed: `~/.config` may well be one. */
-async function makeRoot(root: string): Promise<void> {
+async function makeRoot(root: string, mode: number): Promise<void> {
   try {
     await mkdir(root);
   } catch (error) {
     if (codeOf(error) === "EEXIST") return;
     if (codeOf(error) !== "ENOENT" || dirname(root) === root) throw error;
-    await makeRoot(dirname(root));
+    await makeRoot(dirname(root), mode);
     await mkdir(root);
   }
-  await chmod(root, openDirectory);
+  await chmod(root, mode);
   await syncDirectory(dirname(root));
 }
 
