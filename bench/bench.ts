@@ -45,11 +45,13 @@ async function commitToHealthy(units: number): Promise<void> {
   const [ours, theirs]: [number[], number[]] = [[], []];
   for (let round = 1; round <= rounds; round += 1) {
     const say = String(round);
-    // systemd refuses a start by hand after five in ten seconds.
-    await new Promise((resolve) => setTimeout(resolve, 2500));
+    // systemd refuses a start by hand after five in ten seconds; and what one leaves running for a moment must not count for the other.
+    const rest = () => new Promise((resolve) => setTimeout(resolve, 2500));
+    await rest();
     const [path, text] = unitFile(0, say);
     await repository.commit({ [path]: text });
     theirs.push(await timed(() => hand.exec(["/root/by-hand", say])));
+    await rest();
     await pgo.repository.commit({ [path]: text });
     const asked = Date.now();
     await sync(pgo);

@@ -15,8 +15,16 @@ import type { Cause, Outcome, Rollout, Settled, Target } from "./core/rollout.ts
 export interface Git {
   /** The commit that the source's branch names now: one `ls-remote`. */
   head(source: Source, signal: AbortSignal): Promise<Result<Revision, GitTrouble>>;
-  /** Brings a commit and reads the files below the source's paths. `previous` is what was read last, to tell a rewritten history. */
-  fetch(source: Source, revision: Revision, previous: Revision | undefined, signal: AbortSignal): Promise<Result<Snapshot, GitTrouble>>;
+  /**
+   * Brings a commit and reads the files below the source's paths; `"newest"`: that which the branch names now, found and brought by one
+   * connection where it can be. `previous` is what was read last, to tell a rewritten history.
+   */
+  fetch(
+    source: Source,
+    revision: Revision | "newest",
+    previous: Revision | undefined,
+    signal: AbortSignal,
+  ): Promise<Result<Snapshot, GitTrouble>>;
 }
 
 export interface GitTrouble {
@@ -221,6 +229,7 @@ export interface Store {
 
   sources(): readonly SourceRecord[];
   source(name: SourceName): SourceRecord | undefined;
+  /** Where nothing but `checkedAt` is new, the database is told at the end, or ten minutes later: an idle poll writes nothing. */
   saveSource(record: SourceRecord): void;
   /** Forgets a source that is no longer configured; its applications have gone before. */
   forgetSource(name: SourceName): void;

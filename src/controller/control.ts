@@ -113,9 +113,7 @@ export function commands(context: Context, { loop, version, hostName }: Surround
 async function planSource(name: SourceName, context: Context, signal: AbortSignal): Promise<readonly PlannedApplication[]> {
   const source = context.config.sources.find((one) => one.name === name);
   if (source === undefined) throw new UnknownTarget(`source ${name} is no longer in pgo.toml`);
-  const head = await context.git.head(source, signal);
-  if (!head.ok) throw new Unavailable(`plan ${name}: ${head.trouble.reason}`);
-  const fetched = await context.git.fetch(source, head.value, context.store.source(name)?.revision, signal);
+  const fetched = await context.git.fetch(source, "newest", context.store.source(name)?.revision, signal);
   if (!fetched.ok) throw new Unavailable(`plan ${name}: ${fetched.trouble.reason}`);
   const empty = emptiness(source, fetched.value, context);
   if (empty !== undefined) throw new Unavailable(`plan ${name}: ${empty}`);

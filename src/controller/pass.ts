@@ -2,6 +2,7 @@
 
 import type { Source } from "../core/config.ts";
 import { partsOf, type ApplicationId, type Revision } from "../core/names.ts";
+import type { Result } from "../core/result.ts";
 import type { ApplicationRecord, GitTrouble, Snapshot, SourceRecord, Store } from "../ports.ts";
 import { guarded, isSuspended } from "./act.ts";
 import type { Context } from "./context.ts";
@@ -23,24 +24,17 @@ export interface Occasion {
 export async function pass(source: Source, occasion: Occasion, context: Context, signal: AbortSignal): Promise<boolean> {
   const began = context.clock.monotonic();
   await finishInterrupted(0, context, signal);
-  const head = await timed("ls-remote", source, (inner) => context.git.head(source, inner), context, signal);
+  const found = await look(source, occasion, context, signal);
   let touched: ReadonlySet<ApplicationId> = new Set();
   let outcome: "in-sync" | "changed" | "source-failed" = "in-sync";
-  if (!head.ok) {
+  if (!found.ok) {
     outcome = "source-failed";
-    failed(source, head.trouble, context);
-  } else if (!needsWork(source, head.value, occasion, context) && !(await context.rendering.isStale(source.name, signal))) {
-    checked(source, head.value, context);
+    failed(source, found.trouble, context);
+  } else if (typeof found.value === "string") {
+    checked(source, found.value, context);
   } else {
-    const previous = context.store.source(source.name)?.revision;
-    const fetched = await timed("fetch", source, (inner) => context.git.fetch(source, head.value, previous, inner), context, signal);
-    if (!fetched.ok) {
-      outcome = "source-failed";
-      failed(source, fetched.trouble, context);
-    } else {
-      outcome = "changed";
-      touched = await dealWith(source, fetched.value, occasion, context, signal);
-    }
+    outcome = "changed";
+    touched = await dealWith(source, found.value, occasion, context, signal);
   }
   // With Git out of reach, what runs is kept as it was last good.
   if (occasion.drift || occasion.asked) {
@@ -56,9 +50,29 @@ export async function finishInterrupted(starts: 0 | 1, context: Context, signal:
   for (const rollout of context.store.rollouts()) await guarded(rollout, () => resume(rollout, starts, context, signal), context, signal);
 }
 
-function needsWork(source: Source, head: Revision, { drift, asked, retry }: Occasion, { store, clock }: Context): boolean {
+/** What Git has: the files where something is to be done with them, else the commit alone. Whoever asked is not kept waiting by two connections. */
+async function look(
+  source: Source,
+  occasion: Occasion,
+  context: Context,
+  signal: AbortSignal,
+): Promise<Result<Revision | Snapshot, GitTrouble>> {
+  const { git, store } = context;
+  const previous = store.source(source.name)?.revision;
+  let wanted: Revision | "newest" = "newest";
+  if (!occasion.asked && occasion.retry === undefined) {
+    const head = await timed("ls-remote", source, (inner) => git.head(source, inner), context, signal);
+    if (!head.ok) return head;
+    // A secret that changed on the host is a reason to judge the same revision again.
+    if (!needsWork(source, head.value, occasion, context) && !(await context.rendering.isStale(source.name, signal))) return head;
+    wanted = head.value;
+  }
+  return timed("fetch", source, (inner) => git.fetch(source, wanted, previous, inner), context, signal);
+}
+
+function needsWork(source: Source, head: Revision, { drift }: Occasion, { store, clock }: Context): boolean {
   const record = store.source(source.name);
-  if (asked || retry !== undefined || record?.revision !== head || record.state === "failed") return true;
+  if (record?.revision !== head || record.state === "failed") return true;
   const own = store.applications().filter((one) => partsOf(one.id).source === source.name && !isSuspended(one, clock.now()));
   // What was refused may have needed something that the host has now; what was suspended may have changes waiting.
   return own.some((one) =>

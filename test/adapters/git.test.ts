@@ -3,7 +3,7 @@ import { execFile, spawn } from "node:child_process";
 import { chmod, cp, mkdir, readFile, readdir, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
-import { test } from "node:test";
+import { test, type TestContext } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
 
@@ -48,13 +48,69 @@ test("an empty repository and a deleted branch are troubles that waiting does no
 test("a poll is one git process and what that needs itself", async (t) => {
   const served = await repository(t);
   await served.commit({ a: "1" });
-  const state = await directory(t);
-  const bin = await directory(t);
-  await writeFile(join(bin, "git"), `#!/bin/sh\necho "$@" >> ${bin}/log\nexec ${await realGit()} "$@"\n`, { mode: 0o755 });
-  const git = open(state, { environment: { PATH: `${bin}:${process.env["PATH"] ?? ""}` } });
+  const { git, log } = await logged(t, await directory(t));
   good(await git.head(source(served.path), never));
-  const log = (await readFile(join(bin, "log"), "utf8")).trim().split("\n");
-  assert.deepEqual(log, ["ls-remote origin refs/heads/main"]);
+  assert.deepEqual(await log(), [["ls-remote", "origin", "refs/heads/main"]]);
+});
+
+test("the newest commit is found and brought by one process that connects, and asked for first only without a clone", async (t) => {
+  const served = await repository(t);
+  const first = await served.commit({ a: "1" });
+  const { git, log } = await logged(t, await directory(t));
+  const connecting = async () => (await log()).map(([verb = ""]) => verb).filter((verb) => verb === "ls-remote" || verb === "fetch");
+  assert.equal(good(await git.fetch(source(served.path), "newest", undefined, never)).revision, first);
+  assert.deepEqual(await connecting(), ["ls-remote", "fetch"]);
+  const second = await served.commit({ a: "2" });
+  const snapshot = good(await git.fetch(source(served.path), "newest", first, never));
+  assert.deepEqual([snapshot.revision, content(snapshot.entries, "a")], [second, "2"]);
+  assert.deepEqual(await connecting(), ["fetch"]);
+  const same = good(await git.fetch(source(served.path), "newest", second, never));
+  assert.deepEqual([same.revision, content(same.entries, "a")], [second, "2"]);
+  assert.deepEqual(await connecting(), ["fetch"]);
+});
+
+test("the newest commit is that which the branch names, or without one HEAD, whatever was read last", async (t) => {
+  const served = await repository(t);
+  const first = await served.commit({ a: "1" });
+  const second = await served.commit({ a: "2" });
+  await served.git("push", "--quiet", "origin", `${first}:refs/heads/old`);
+  const git = open(await directory(t));
+  const newest = async (branch: string | undefined, previous: typeof first) => {
+    const { revision, entries, rewritten } = good(await git.fetch(source(served.path, { branch }), "newest", previous, never));
+    return [revision, content(entries, "a"), rewritten];
+  };
+  assert.deepEqual(await newest("main", first), [second, "2", false]);
+  assert.deepEqual(await newest("old", second), [first, "1", true]);
+  assert.deepEqual(await newest(undefined, first), [second, "2", false]);
+});
+
+test("what a poll says of a branch that is not there, or of a server that is not, the newest commit's fetch says too", async (t) => {
+  const served = await repository(t);
+  await served.commit({ a: "1" });
+  const git = open(await directory(t));
+  good(await git.fetch(source(served.path), "newest", undefined, never));
+  await served.served("update-ref", "-d", "refs/heads/main");
+  for (const gone of ["main", "refs/heads/main", undefined].map((branch) => source(served.path, { branch }))) {
+    const polled = bad(await git.head(gone, never));
+    assert.match(polled.reason, /^branch ".*main" is not in .*: push it, or|has no commit that its HEAD names: push one, or/);
+    assert.deepEqual(bad(await git.fetch(gone, "newest", undefined, never)), polled);
+  }
+  await rename(served.path, `${served.path}-away`);
+  assert.deepEqual(bad(await git.fetch(source(served.path), "newest", undefined, never)), bad(await git.head(source(served.path), never)));
+});
+
+test("a clone that is damaged, or a commit that takes longer than a poll may, keep nobody from the newest commit", async (t) => {
+  const served = await repository(t);
+  await served.commit({ a: "1" });
+  const state = await directory(t);
+  const { git } = await logged(t, state, { deadlines: { head: 2000, fetch: 30_000 } });
+  good(await git.fetch(source(served.path), "newest", undefined, never));
+  await rm(join(state, "fleet/HEAD"));
+  const second = await served.commit({ a: "2" });
+  assert.equal(good(await git.fetch(source(served.path), "newest", undefined, never)).revision, second);
+  const third = await served.commit({ a: "3" });
+  const slow = await logged(t, state, { deadlines: { head: 2000, fetch: 30_000 } }, 'case "$*" in "fetch "*) sleep 3;; esac');
+  assert.equal(good(await slow.git.fetch(source(served.path), "newest", undefined, never)).revision, third);
 });
 
 test("fetch reads every kind of entry as Git has it, byte for byte", async (t) => {
@@ -498,6 +554,21 @@ async function inClone(state: string, ...args: readonly string[]): Promise<strin
 async function processes(text: string): Promise<readonly string[]> {
   const { stdout } = await promisify(execFile)("ps", ["-eo", "pid,args"]);
   return stdout.split("\n").filter((line) => line.includes(text));
+}
+
+/** Git whose processes are noted: `log` answers the words of those since it was last asked. `first`: shell that runs before each. */
+async function logged(t: TestContext, state: string, more: Parameters<typeof open>[1] = {}, first = ":") {
+  const bin = await directory(t);
+  await writeFile(join(bin, "log"), "");
+  const script = `#!/bin/sh\necho "$@" >> ${bin}/log\n${first}\nexec ${await realGit()} "$@"\n`;
+  await writeFile(join(bin, "git"), script, { mode: 0o755 });
+  const git = open(state, { ...more, environment: { ...process.env, PATH: `${bin}:${process.env["PATH"] ?? ""}` } });
+  const log = async () => {
+    const lines = (await readFile(join(bin, "log"), "utf8")).split("\n").filter((line) => line !== "");
+    await writeFile(join(bin, "log"), "");
+    return lines.map((line) => line.split(" "));
+  };
+  return { git, log };
 }
 
 async function realGit(): Promise<string> {

@@ -1,7 +1,12 @@
 /** One commit after another: what each comes to, what is told of it, and what of the host is touched. */
 
 import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { suite, test } from "node:test";
+
+import Sqlite from "better-sqlite3";
 
 import { id, isSettled, minute, Pgo, service } from "./pgo.ts";
 
@@ -33,6 +38,69 @@ suite("a pass that finds no change", () => {
     assert.equal(pgo.asked.filter((name) => name === "fetch").length, 0);
     assert.equal(pgo.asked.filter((name) => name === "services").length, 1, "one question to systemd for all applications");
     assert.deepEqual(pgo.world.changes, []);
+  });
+
+  test("writes to the state database once in ten minutes, looks at the host included", async (t) => {
+    const directory = mkdtempSync(join(tmpdir(), "pgo-pass-"));
+    t.after(() => {
+      rmSync(directory, { recursive: true });
+    });
+    const database = join(directory, "state.db");
+    await using pgo = await deployed(
+      { "shop/web.container": container("good:1"), "blog/blog.container": container("good:1") },
+      { database },
+    );
+    await pgo.pass(6 * minute);
+    const other = new Sqlite(database, { readonly: true });
+    // It differs whenever another connection has changed something (sqlite.org/pragma.html).
+    const version = () => other.pragma("data_version", { simple: true });
+    const versions = new Set([version()]);
+    for (let minutes = 0; minutes < 60; minutes++) {
+      await pgo.pass(minute);
+      versions.add(version());
+    }
+    other.close();
+    assert.ok(pgo.asked.filter((name) => name === "head").length > 50);
+    assert.ok(pgo.asked.filter((name) => name === "services").length > 8);
+    assert.ok(versions.size <= 1 + 6, `${versions.size - 1} writes`);
+    const { sources } = await pgo.commands.status(new AbortController().signal);
+    const age = pgo.clock.now().getTime() - Date.parse(sources[0]?.checkedAt ?? "");
+    assert.ok(age < 2 * minute, "status tells the last look's time all the same");
+  });
+});
+
+suite("a person who asks", () => {
+  const files = { "shop/web.container": container("good:1") };
+  const ofGit = (pgo: Pgo) => pgo.asked.filter((name) => name === "head" || name === "fetch");
+
+  for (const [what, ask] of [
+    ["to sync", (pgo: Pgo) => pgo.commands.sync(undefined, true, new AbortController().signal)],
+    ["for the plan", (pgo: Pgo) => pgo.commands.plan(undefined, new AbortController().signal)],
+  ] as const)
+    test(`${what} waits for one question to Git, which finds and brings the newest commit`, async () => {
+      await using pgo = await deployed(files);
+      pgo.world.commit({ "shop/web.container": container("good:2") });
+      await pgo.until<unknown>(ask(pgo));
+      assert.deepEqual(ofGit(pgo), ["fetch"]);
+      await pgo.until(pgo.commands.sync(undefined, true, new AbortController().signal));
+      assert.equal(pgo.outcome("shop"), "deployed");
+      isSettled(pgo);
+    });
+
+  test("to try again what failed waits for one question too", async () => {
+    await using pgo = await deployed(files);
+    await pgo.push({ "shop/web.container": container("crash:1") });
+    pgo.forget();
+    await pgo.until(pgo.commands.retry("shop", new AbortController().signal));
+    assert.deepEqual(ofGit(pgo), ["fetch"]);
+  });
+
+  test("is told when Git can't be read", async () => {
+    await using pgo = await deployed(files);
+    pgo.world.gitTrouble = { reason: "connect: refused", transient: true };
+    const { sources } = await pgo.until(pgo.commands.sync(undefined, true, new AbortController().signal));
+    assert.deepEqual([sources[0]?.state, sources[0]?.message], ["failed", "connect: refused"]);
+    await assert.rejects(pgo.until(pgo.commands.plan(undefined, new AbortController().signal)), /plan fleet: connect: refused/);
   });
 });
 

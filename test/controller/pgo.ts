@@ -36,12 +36,14 @@ export interface PgoOptions {
   /** In pgo.toml's shape, beside a source `fleet` that is polled each minute. */
   readonly config?: object;
   readonly allowEmpty?: boolean;
+  /** The state database's file; default: in memory. */
+  readonly database?: string;
 }
 
 export class Pgo implements AsyncDisposable {
   readonly clock = fakeClock();
   readonly world = new World(this.clock);
-  readonly store: Store & AsyncDisposable = openStore(":memory:");
+  readonly store: Store & AsyncDisposable;
   readonly faults = new FaultSchedule();
   /** Secrets of the host by name. */
   readonly secretValues = new Map<string, string>();
@@ -59,7 +61,8 @@ export class Pgo implements AsyncDisposable {
   #context!: Context;
   readonly #config: ReturnType<typeof configOf>;
 
-  constructor({ config = {}, allowEmpty = false }: PgoOptions = {}) {
+  constructor({ config = {}, allowEmpty = false, database = ":memory:" }: PgoOptions = {}) {
+    this.store = openStore(database);
     for (const [image, behaviour] of [
       ["good:1", "good"],
       ["good:2", "good"],

@@ -128,9 +128,9 @@ suite("files are placed", () => {
     });
     assert.ok(bundle.ok);
     assert.deepEqual(files(bundle.value), [
-      "600 //env/other.env",
       "600 //env/web.service/conf/settings",
       "600 //env/web.service/more",
+      "600 //env/other.env",
       "644 page.html",
       "755 run.sh",
       "644 web.container",

@@ -124,9 +124,12 @@ export class World {
         return Promise.resolve(success(last.revision));
       },
       fetch: (_source, wanted) => {
-        const found = this.#commits.find((one) => one.revision === wanted);
+        const found = wanted === "newest" ? this.#commits.at(-1) : this.#commits.find((one) => one.revision === wanted);
         if (this.gitTrouble !== undefined) return Promise.resolve(trouble(this.gitTrouble));
-        if (found === undefined) return Promise.resolve(trouble({ reason: `no commit ${wanted}`, transient: false }));
+        if (found === undefined)
+          return Promise.resolve(
+            trouble({ reason: wanted === "newest" ? "the repository is empty" : `no commit ${wanted}`, transient: false }),
+          );
         return Promise.resolve(success(found));
       },
     };

@@ -61,7 +61,7 @@ async function run(
   if (late.aborted) {
     const verb = args.find((arg) => /^[a-z][a-z-]+$/.test(arg)) ?? "";
     const reason = `git ${verb} of ${place.about.url}: not done within ${String(Math.round(place.deadline / 1000))} s`;
-    return trouble({ reason: spoken(reason, place.about.secrets), transient: true, fault: "remote" });
+    return trouble({ reason: spoken(reason, place.about.secrets), transient: true, fault: "remote", late: true });
   }
   if (stderr === undefined) throw new Error(`run git ${args[0] ?? ""}`, { cause: result.trouble });
   if (stderr.includes("spawn git ENOENT")) throw new Error("run git: there is no git program: install git");

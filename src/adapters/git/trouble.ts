@@ -7,6 +7,8 @@ export interface GitFailure extends GitTrouble {
   readonly fault: "remote" | "clone" | "disk";
   /** The server is there but does not give out this commit by its hash. */
   readonly refused?: true;
+  /** It was ended at its deadline. */
+  readonly late?: true;
 }
 
 /** What the words of a failure need to know of the source. */
@@ -53,6 +55,13 @@ export function spoken(text: string, secrets: readonly string[]): string {
   for (const secret of secrets) if (secret !== "") masked = masked.replaceAll(secret, "***");
   const line = masked.replace(/[\p{Cc}\s]+/gu, " ").trim();
   return line.length > 400 ? `${line.slice(0, 399)}…` : line;
+}
+
+/** The remote has nothing of the name that is followed. */
+export function noSuchBranch({ url, branch }: About): string {
+  return branch === undefined
+    ? `${url} has no commit that its HEAD names: push one, or set branch in pgo.toml`
+    : `branch "${branch}" is not in ${url}: push it, or change branch in pgo.toml`;
 }
 
 const keyHint = ({ sshKey, url }: About) =>
@@ -131,9 +140,9 @@ const rules: readonly Rule[] = [
 
   // Where it is.
   {
-    pattern: /couldn't find remote ref (?:refs\/heads\/)?(.*)/,
+    pattern: /couldn't find remote ref/,
     transient: false,
-    reason: ({ url }, [, name = ""]) => `branch "${name}" is not in ${url}: push it, or change branch in pgo.toml`,
+    reason: noSuchBranch,
   },
   {
     pattern:

@@ -4,12 +4,10 @@ import { randomBytes } from "node:crypto";
 import { mkdir, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
-import type { BundleFile } from "../../core/bundle.ts";
-import type { ApplicationId } from "../../core/names.ts";
-import { placeOf as placingOf } from "../../core/placing.ts";
 import type { DryRun, Host } from "../../ports.ts";
 import type { Run } from "./run.ts";
-import { foreignFiles, isDirectory, isRead, isShared, placeOf, type SearchOptions } from "./search.ts";
+import { foreignFiles, isDirectory, isShared, placeOf, type SearchOptions } from "./search.ts";
+import { apart, isTorn, together, type Layout } from "./staging.ts";
 
 export interface GeneratorOptions extends SearchOptions {
   /** On the host; undefined: where every distribution's Podman has it. */
@@ -18,6 +16,8 @@ export interface GeneratorOptions extends SearchOptions {
 
 /** The generator itself takes milliseconds; this is for a host that is busy or swaps. */
 const deadlineMs = 60_000;
+
+const filesAtOnce = 32;
 
 /** systemd's exit code where a program can't be executed (systemd.exec(5)). */
 const notExecutable = 203;
@@ -28,20 +28,30 @@ export function openGenerator(options: GeneratorOptions, directory: string, run:
       ? [options.generator ?? "/usr/lib/systemd/system-generators/podman-system-generator", "--dryrun"]
       : [options.generator ?? "/usr/lib/systemd/user-generators/podman-user-generator", "--user", "--dryrun"];
 
+  const runOver = async (layout: Layout, signal: AbortSignal): Promise<DryRun> => {
+    const staging = join(directory, randomBytes(6).toString("hex"));
+    try {
+      await mkdir(staging, { recursive: true, mode: 0o700 });
+      const stage = await fill(await realpath(staging), layout.files, options, signal);
+      const environment = { QUADLET_UNIT_DIRS: stage.directories.join(":") };
+      const { code, stdout, stderr } = await run([program, ...flags], { environment, deadlineMs }, signal);
+      if (code === notExecutable) throw new Error(`${program} can't be executed on the host: is Podman installed there?`);
+      // First of all, since a path that is just the root would be taken for the live directory itself.
+      const told = (output: string) => stage.named(layout.told(output, stage.root));
+      return { root: stage.root, stdout: told(stdout), stderr: told(stderr) };
+    } finally {
+      await rm(staging, { recursive: true, force: true });
+    }
+  };
+
   return {
     async dryRun(staged, signal) {
-      const staging = join(directory, randomBytes(6).toString("hex"));
       try {
-        await mkdir(staging, { recursive: true, mode: 0o700 });
-        const stage = await fill(await realpath(staging), staged, options, signal);
-        const environment = { QUADLET_UNIT_DIRS: stage.directories.join(":") };
-        const { code, stdout, stderr } = await run([program, ...flags], { environment, deadlineMs }, signal);
-        if (code === notExecutable) throw new Error(`${program} can't be executed on the host: is Podman installed there?`);
-        return { root: stage.root, stdout: stage.named(stdout), stderr: stage.named(stderr) };
+        const layout = together(staged);
+        const ran = layout === undefined ? undefined : await runOver(layout, signal);
+        return ran === undefined || isTorn(ran) ? await runOver(apart(staged), signal) : ran;
       } catch (error) {
         throw new Error("dry run of the quadlet generator", { cause: error });
-      } finally {
-        await rm(staging, { recursive: true, force: true });
       }
     },
   };
@@ -57,22 +67,18 @@ interface Stage {
 /**
  * Lays out the search path as it would be live, so that the generator meets all files in the same order (of two quadlets or
  * drop-ins of one name the first wins): `0/`, `1/`, … for its directories, in one of them pgo's with the candidates. Foreign
- * files are symlinks: the generator runs on the host and may read what pgo may not. Assets are left out, it looks at none.
+ * files are symlinks: the generator runs on the host and may read what pgo may not.
  */
-async function fill(
-  staging: string,
-  staged: ReadonlyMap<ApplicationId, readonly BundleFile[]>,
-  options: SearchOptions,
-  signal: AbortSignal,
-): Promise<Stage> {
+async function fill(staging: string, files: ReadonlyMap<string, Uint8Array>, options: SearchOptions, signal: AbortSignal): Promise<Stage> {
   const { searchPath } = options;
   const place = placeOf(options);
   const root = place === undefined ? join(staging, "pgo") : join(staging, String(place.search), place.below);
-  const made = new Set<string>();
+  const made = new Map<string, Promise<unknown>>();
   const directoryOf = async (path: string): Promise<string> => {
     const directory = dirname(path);
-    if (!made.has(directory)) await mkdir(directory, { recursive: true, mode: 0o700 });
-    made.add(directory);
+    const making = made.get(directory) ?? mkdir(directory, { recursive: true, mode: 0o700 });
+    made.set(directory, making);
+    await making;
     return path;
   };
 
@@ -83,12 +89,12 @@ async function fill(
     const target = join(searchPath[search] ?? "", below, name);
     await symlink(target, await directoryOf(join(staging, String(search), below, name)));
   }
-  for (const [application, files] of staged) {
+  const rest = [...files];
+  while (rest.length > 0) {
     signal.throwIfAborted();
-    for (const { path, content } of files) {
-      if (placingOf(path).place === "quadlet" && isRead(path))
-        await writeFile(await directoryOf(join(root, application, path)), content, { mode: 0o600 });
-    }
+    // Some at once: one after the other, on a busy machine each waits for its turn three times.
+    const some = rest.splice(0, filesAtOnce);
+    await Promise.all(some.map(async ([path, content]) => writeFile(await directoryOf(join(root, path)), content, { mode: 0o600 })));
   }
 
   // What pgo's container does not see may well be there for the generator, which then reads it in place; and first of all, so that a

@@ -18,11 +18,12 @@ export interface ForeignFile {
   readonly name: string;
 }
 
-/** Whether the generator reads a file of this path: a quadlet, or a drop-in in a `*.d` directory. */
+/** Whether the generator reads a file of this path: a quadlet, or a drop-in of one, or of all of a kind. */
 export function isRead(path: string): boolean {
-  const parts = path.split("/");
-  const inDropIns = parts.at(-2)?.endsWith(".d") === true;
-  return inDropIns ? path.endsWith(".conf") : isQuadlet(parts.at(-1) ?? "");
+  const [directory = "", name = ""] = `/${path}`.split("/").slice(-2);
+  if (!directory.endsWith(".d")) return isQuadlet(name);
+  // `web.container.d`, `container.d`; not the `conf.d` of somebody's web server.
+  return name.endsWith(".conf") && suffixes.some((suffix) => `.${directory}`.endsWith(`${suffix}.d`));
 }
 
 export function isQuadlet(name: string): boolean {

@@ -1,19 +1,15 @@
-/** Sources, applications, their quarantine and their units' health, in the state database. */
+/** Applications, their quarantine and their units' health, in the state database. */
 
 import { bounded } from "../../core/event-text.ts";
 import { healths, type UnitHealth } from "../../core/health.ts";
-import { revision, serviceName, sourceName, type ApplicationId } from "../../core/names.ts";
+import { revision, serviceName, type ApplicationId } from "../../core/names.ts";
 import { outcomes } from "../../core/rollout.ts";
-import type { ApplicationRecord, Quarantine, SourceRecord, Store } from "../../ports.ts";
+import type { ApplicationRecord, Quarantine, Store } from "../../ports.ts";
 import type { Database } from "./database.ts";
 import { application, date, digest, number, oneOf, optional, text, type Row } from "./rows.ts";
 
 type Tables = Pick<
   Store,
-  | "sources"
-  | "source"
-  | "saveSource"
-  | "forgetSource"
   | "applications"
   | "application"
   | "saveApplication"
@@ -27,22 +23,6 @@ type Tables = Pick<
 
 export function applicationTables(database: Database): Tables {
   return {
-    sources: () => database.all("SELECT * FROM sources ORDER BY name").map(sourceIn),
-    source: (name) => found(database.get("SELECT * FROM sources WHERE name = :name", { name }), sourceIn),
-    saveSource: (record) => {
-      database.put("sources", ["name"], {
-        name: record.name,
-        revision: record.revision,
-        checked: record.checkedAt?.toISOString(),
-        state: record.state,
-        message: shortened(record.message),
-        failures: record.failures,
-      });
-    },
-    forgetSource: (name) => {
-      database.run("DELETE FROM sources WHERE name = :name", { name });
-    },
-
     applications: () => database.all("SELECT * FROM applications ORDER BY application").map(applicationIn),
     application: (id) => found(database.get("SELECT * FROM applications WHERE application = :id", { id }), applicationIn),
     saveApplication: (record) => {
@@ -127,15 +107,6 @@ const healthOf = (database: Database, id: ApplicationId): readonly UnitHealth[] 
 
 const found = <Value>(row: Row | undefined, read: (row: Row) => Value): Value | undefined => (row === undefined ? undefined : read(row));
 const shortened = (message: string | undefined): string | undefined => (message === undefined ? undefined : bounded(message));
-
-const sourceIn = (row: Row): SourceRecord => ({
-  name: sourceName(text(row, "name")),
-  revision: optional(row, "revision", (from, column) => revision(text(from, column))),
-  checkedAt: optional(row, "checked", date),
-  state: oneOf(row, "state", ["ok", "failed"]),
-  message: optional(row, "message", text),
-  failures: number(row, "failures"),
-});
 
 const applicationIn = (row: Row): ApplicationRecord => ({
   id: application(row, "application"),

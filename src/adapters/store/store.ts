@@ -8,6 +8,7 @@ import { historyTables } from "./history.ts";
 import { hostTables } from "./host.ts";
 import { migrate, requireCurrent } from "./migrations.ts";
 import { rolloutTable } from "./rollouts.ts";
+import { sourceTables } from "./sources.ts";
 import { trim } from "./trim.ts";
 
 /**
@@ -24,8 +25,10 @@ export function openStore(path: string, options: { readonly readonly?: boolean }
     database.close();
     throw error;
   }
+  const { flush, ...sources } = sourceTables(database);
   return {
     atomically: (work) => database.atomically(work),
+    ...sources,
     ...applicationTables(database),
     ...bundleTables(database),
     ...hostTables(database),
@@ -39,7 +42,13 @@ export function openStore(path: string, options: { readonly readonly?: boolean }
     },
     size: () => database.size(),
     [Symbol.asyncDispose]: () => {
-      database.close();
+      try {
+        flush();
+      } catch {
+        // The time of the last look at a source is not worth a failing end.
+      } finally {
+        database.close();
+      }
       return Promise.resolve();
     },
   };

@@ -48,6 +48,7 @@ test("the generator reads quadlets and their drop-ins, no assets and no half-wri
     "web.env",
     "README.md",
     "conf.d/readme.txt",
+    "conf.d/default.conf",
     ".pgo-0123456789abcdef01234567.tmp",
     "web.container.d/x.container",
   ];
@@ -88,17 +89,12 @@ test("the staging copy has the search path's order, pgo's candidates in their pl
       directories.map((directory) => relative(staging, directory)),
       [relative(staging, join(base, "usr")), "0", "1"],
     );
-    assert.deepEqual(await tree(staging), [
-      "0/a.container",
-      "1/pgo/fleet/shop/web.container",
-      "1/pgo/fleet/shop/web.container.d/10.conf",
-      "1/shared.network",
-    ]);
-    assert.equal(await readFile(join(staging, "1/pgo/fleet/shop/web.container"), "utf8"), "candidate");
+    assert.deepEqual(await tree(staging), ["0/a.container", "1/pgo/web.container", "1/pgo/web.container.d/10.conf", "1/shared.network"]);
+    assert.equal(await readFile(join(staging, "1/pgo/web.container"), "utf8"), "candidate");
     assert.equal(await readFile(join(staging, "1/shared.network"), "utf8"), "etc/containers/systemd/shared.network");
     const stderr = [
       `error loading "${staging}/1/x.container"`,
-      `error loading "${staging}/1/pgo/fleet/shop/web.container"`,
+      `converting "web.container": unsupported key 'X' in group 'Container' in ${staging}/1/pgo/web.container`,
       `in ${staging}/0/y`,
     ].join("\n");
     return { code: 1, stdout: "", stderr };
@@ -114,7 +110,7 @@ test("the staging copy has the search path's order, pgo's candidates in their pl
   const [run_, etc] = options.searchPath;
   assert.deepEqual(stderr.split("\n"), [
     `error loading "${etc ?? ""}/x.container"`,
-    `error loading "${root}/fleet/shop/web.container"`,
+    `converting "web.container": unsupported key 'X' in group 'Container' in ${root}/fleet/shop/web.container`,
     `in ${run_ ?? ""}/y`,
   ]);
   assert.deepEqual(await readdir(state), []);

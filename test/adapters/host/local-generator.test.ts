@@ -47,7 +47,7 @@ test("it is asked over the quadlets alone, with nothing of this process's enviro
     await using one = await opened(generator, mode);
     const files = [file("web.container", "x"), file("conf/site.conf", "x")];
     const { stdout, stderr, root } = await one.dryRun(new Map([[shop, files]]), never);
-    assert.deepEqual(stdout.trimEnd().split("\n"), [words, "QUADLET_UNIT_DIRS", "./fleet/shop/web.container"]);
+    assert.deepEqual(stdout.trimEnd().split("\n"), [words, "QUADLET_UNIT_DIRS", "./web.container"]);
     assert.equal(stderr.trim(), root);
     assert.equal(one.version, "5.4.2");
   }

@@ -247,6 +247,51 @@ test("the dry run judges the candidates among foreign quadlets, changes nothing 
   for (const path of ["shared.network", "own.container", "bad"]) rmSync(join(quadlets, path), { recursive: true });
 });
 
+test("the generator says the same of quadlets that are staged together and apart", async () => {
+  const image = "Image=localhost/test/web:good\n";
+  const applications = {
+    shop: [
+      file(
+        "web.container",
+        `[Unit]\nAfter=db.container\n[Container]\n${image}Volume=./conf:/c\nVolume=.:/a\nNetwork=net.network\nPod=p.pod\n`,
+      ),
+      file("web.container.d/10.conf", "[Container]\nVolume=./more:/m\nVolume=data.volume:/d\n[Service]\nSetWorkingDirectory=unit\n"),
+      file("deep/er/db.container", `[Container]\n${image}EnvironmentFile=./db.env\nNetwork=web.container\n`),
+    ],
+    infra: [
+      file("net.network", "[Network]\n"),
+      file("data.volume", "[Volume]\n"),
+      file("p.pod", "[Pod]\n"),
+      file("container.d/all.conf", "[Container]\nLabel=all=1\n"),
+      file("made.build", "[Build]\nImageTag=localhost/made\nFile=./Containerfile\nSetWorkingDirectory=unit\n"),
+      file("user.container", "[Container]\nImage=made.build\n"),
+      file("kube.kube", "[Kube]\nYaml=./kube.yaml\n"),
+      file("lost.container", `[Container]\n${image}Network=absent.network\n`),
+      file("key.container", `[Container]\n${image}PublishPorts=80\n`),
+    ],
+  };
+  const said = async (more: Readonly<Record<string, readonly BundleFile[]>>) => {
+    const all = Object.entries({ ...applications, ...more });
+    const staged = new Map(all.map(([name, files]) => [applicationId(sourceName("fleet"), applicationName(name)), files]));
+    const { stdout, stderr, root } = await host.dryRun(staged, never);
+    const words = stderr.replaceAll(/^\S*quadlet-generator\[\d+\]: /gm, "").split("\n");
+    const lines = words.filter((line) => !line.includes("/torn/") && !line.startsWith("processing encountered"));
+    return {
+      units: stdout
+        .replaceAll(root, "ROOT")
+        .split(/^(?=---\S+---$)/m)
+        .sort(),
+      words: lines.map((line) => line.replaceAll(root, "ROOT")).sort(),
+    };
+  };
+  const together = await said({});
+  const web = together.units.find((text) => text.startsWith("---web.service---"));
+  assert.match(web ?? together.words.join("\n"), /-v ROOT\/fleet\/shop\/conf:\/c -v ROOT\/fleet\/shop:\/a/);
+  assert.ok(together.words.some((line) => line.includes("absent.network")));
+  // A file that can't be parsed is what has them staged apart.
+  assert.deepEqual(await said({ torn: [file("torn.container", "this is no line\n")] }), together);
+});
+
 test("of two quadlets with one name the dry run takes the one that would be live", async () => {
   writeFileSync(join(quadlets, "twice.container"), "[Container]\nImage=localhost/foreign:1\n");
   const staged = new Map([[shop, [file("twice.container", "[Container]\nImage=localhost/candidate:1\n")]]]);
