@@ -4,11 +4,13 @@ import type { Bundle, BundleFile, Problem, TreeEntry } from "./core/bundle.ts";
 import type { Source } from "./core/config.ts";
 import type { Event, Happening } from "./core/event.ts";
 import type { Health, Probe, Sample, UnitHealth } from "./core/health.ts";
+import type { Endpoint } from "./core/endpoint.ts";
 import type { ApplicationId, Digest, RelativePath, Revision, ServiceName, SourceName } from "./core/names.ts";
 import type { SealedFiles } from "./core/rendering.ts";
 import type { Result } from "./core/result.ts";
 import type { Vars } from "./core/substitute.ts";
 import type { Cause, Outcome, Rollout, Settled, Target } from "./core/rollout.ts";
+import type { UnitStage, UnitVerification } from "./core/unit-verify.ts";
 
 // ---- Git ----
 
@@ -65,6 +67,15 @@ export interface Host {
    * would be shadowed though pgo can't see it, its SourcePath= is in the output.
    */
   dryRun(staged: ReadonlyMap<ApplicationId, readonly BundleFile[]>, signal: AbortSignal): Promise<DryRun>;
+
+  /** `systemd-analyze verify` of plain units on the host, over a staging copy of all that would be live. Nothing of the host changes. */
+  verifyUnits(stage: UnitStage, signal: AbortSignal): Promise<UnitVerification>;
+  /** Which of these absolute paths are not there on the host. Throws where nobody can say. */
+  missing(paths: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
+  /** What listens in pgo's network namespace, which is the host's. Throws where nobody can say. */
+  listening(signal: AbortSignal): Promise<readonly Endpoint[]>;
+  /** Bytes that can still be written below the state directory. */
+  freeSpace(signal: AbortSignal): Promise<number>;
 
   /** The present state of services; each name asked for is in the answer (`load: "not-found"` if systemd has none). */
   services(names: readonly ServiceName[], signal: AbortSignal): Promise<ReadonlyMap<ServiceName, ServiceState>>;
@@ -125,6 +136,8 @@ export interface Podman {
   /** Removes a network that no container uses; no error if it is gone. */
   removeNetwork(name: string, signal: AbortSignal): Promise<Result<void, string>>;
   version(signal: AbortSignal): Promise<string>;
+  /** Where images and containers are kept, and how many bytes are free there. */
+  storage(signal: AbortSignal): Promise<{ readonly directory: string; readonly free: number }>;
 
   /** All of the host's, also those that pgo did not make. */
   secrets(signal: AbortSignal): Promise<readonly PodmanSecret[]>;

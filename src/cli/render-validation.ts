@@ -42,7 +42,7 @@ function text(report: ValidationReport, view: View): string {
   return joined([...lines, ...closing(report, view)]);
 }
 
-function closing({ applications, podman, valid }: ValidationReport, view: View): readonly string[] {
+function closing({ applications, onlyRead, podman, valid }: ValidationReport, view: View): readonly string[] {
   const sum = (of: (one: (typeof applications)[number]) => number): number => applications.reduce((all, one) => all + of(one), 0);
   const counts = [
     counted(applications.length, "application"),
@@ -62,6 +62,9 @@ function closing({ applications, podman, valid }: ValidationReport, view: View):
   const word = valid ? paint("valid", "good", view) : paint("not valid", "bad", view);
   return [
     ...applications.flatMap(({ name, blocked }) => (blocked === null ? [] : [`${name}: not judged: ${oneLine(blocked)}`])),
+    ...(onlyRead.length === 0
+      ? []
+      : [`${counted(onlyRead.length, "plain systemd unit")} only read: systemd judges on the host, before anything is placed there`]),
     `${word}: ${counts.join(", ")} (judged by the generator of Podman ${podman})`,
   ];
 }

@@ -1,4 +1,4 @@
-/** Judges a revision's applications before the host is touched, by what the host has and by the generator over all that would be live. */
+/** Judges a revision's applications before the host is touched: by what the host has, by the generator and by systemd over all that would be live. */
 
 import type { Bundle, BundleFile, Problem } from "../core/bundle.ts";
 import type { Candidate } from "../core/decide.ts";
@@ -6,7 +6,8 @@ import { crashOf, crashProblem, weigh } from "../core/findings.ts";
 import { openCourt, takenBy, type Court, type Trial } from "../core/judgement.ts";
 import { relativePath, type ApplicationId } from "../core/names.ts";
 import { marked } from "../core/placing.ts";
-import type { Host } from "../ports.ts";
+import { stageOf, weighUnits } from "../core/unit-verify.ts";
+import type { DryRun, Host } from "../ports.ts";
 import type { Context } from "./context.ts";
 
 /** Who is asked. */
@@ -15,6 +16,13 @@ export interface Witnesses {
   readonly generatorWarnings: "report" | "refuse";
   /** The host that it would be rolled out to; undefined where none is at hand, as for `pgo validate`. */
   readonly elsewhere: Elsewhere | undefined;
+  /** systemd's word on plain units; without it they are only read. */
+  readonly verifier?: Verifier;
+}
+
+interface Verifier extends Pick<Host, "verifyUnits"> {
+  /** Where quadlets and what lies beside them go on the host. */
+  readonly directory: string;
 }
 
 /** What the host has that pgo did not place. */
@@ -26,7 +34,9 @@ interface Elsewhere extends Pick<Host, "foreign" | "services"> {
 export async function judge(trial: Trial, witnesses: Witnesses, signal: AbortSignal): Promise<ReadonlyMap<ApplicationId, Candidate>> {
   const court = openCourt(trial);
   if (witnesses.elsewhere !== undefined) await refuseForeign(court, witnesses.elsewhere, signal);
-  await refuseByGenerator(court, witnesses, signal);
+  let generated = await refuseByGenerator(court, witnesses, signal);
+  while (generated !== undefined && (await refuseByVerifier(court, generated, witnesses.verifier, signal)))
+    generated = await refuseByGenerator(court, witnesses, signal);
   return court.verdicts();
 }
 
@@ -35,6 +45,7 @@ export function witnessesOf({ host, store, config }: Context): Witnesses {
   return {
     dryRun: (staged, signal) => host.dryRun(staged, signal),
     generatorWarnings: config.quadlet.generatorWarnings,
+    verifier: { verifyUnits: (stage, signal) => host.verifyUnits(stage, signal), directory: config.quadlet.directory },
     elsewhere: {
       foreign: (isPlaced, signal) => host.foreign(isPlaced, signal),
       services: (names, signal) => host.services(names, signal),
@@ -69,14 +80,22 @@ async function refuseForeign(court: Court, host: Elsewhere, signal: AbortSignal)
   }
 }
 
-/** Each round refuses at least one candidate or is the last. */
-async function refuseByGenerator(court: Court, witnesses: Witnesses, signal: AbortSignal): Promise<void> {
+/** Each round refuses at least one candidate or is the last, which it answers; undefined when none is left. */
+async function refuseByGenerator(court: Court, witnesses: Witnesses, signal: AbortSignal): Promise<DryRun | undefined> {
   while (court.admitted().length > 0) {
     const run = await witnesses.dryRun(filesOf(court.staged()), signal);
     const crash = crashOf(run);
     if (crash !== undefined && (await refuseCrasher(court, { crash, witnesses }, signal))) continue;
-    if (!weigh(court, run, witnesses.generatorWarnings)) return;
+    if (!weigh(court, run, witnesses.generatorWarnings)) return run;
   }
+  return undefined;
+}
+
+/** Asked only where a candidate brings a plain unit. Answers whether anybody fell: the generator is asked again then, without them. */
+async function refuseByVerifier(court: Court, { stdout }: DryRun, verifier: Verifier | undefined, signal: AbortSignal): Promise<boolean> {
+  const stage = verifier === undefined ? undefined : stageOf(court, stdout);
+  if (verifier === undefined || stage === undefined) return false;
+  return weighUnits(court, await verifier.verifyUnits(stage, signal), verifier.directory);
 }
 
 /** A crash names nobody, so the candidate is found by halving, and in it the unit. Answers false when it is something that is live already. */

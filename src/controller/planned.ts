@@ -9,6 +9,7 @@ import type { PlannedApplication } from "../core/report.ts";
 import { decisionOf, type Case } from "./act.ts";
 import type { Context } from "./context.ts";
 import { observe } from "./observe.ts";
+import { preflight } from "./preflight.ts";
 
 /** Of an application that is suspended, what waits. */
 export async function planned(
@@ -44,11 +45,11 @@ async function planOf(application: ApplicationId, decision: Decision, context: C
     case "keep":
       return live === undefined ? { ...base, state: "in-sync" } : stepsTo(application, live, live, context, signal);
     case "roll-out": {
-      // A plan pulls no image and looks at no disk: what stood in the way last time may do so again.
+      // A plan pulls no image: what stood in the way last time may do so again.
       const last = context.store.application(application);
       const stood = last?.outcome === "held" && last.desired?.digest === decision.bundle?.digest ? last.held?.why : undefined;
       const steps = await stepsTo(application, decision.bundle, live, context, signal);
-      return stood === undefined ? steps : { ...steps, message: `held when last tried: ${stood}` };
+      return stood === undefined || steps.message !== null ? steps : { ...steps, message: `held when last tried: ${stood}` };
     }
   }
 }
@@ -61,13 +62,15 @@ async function stepsTo(
   signal: AbortSignal,
 ): Promise<PlannedApplication> {
   const { source, application: name } = partsOf(application);
-  const { observed } = await observe({ application, bundle: goal }, context, signal);
-  const made = plan({ application, bundle: goal }, observed);
+  const observation = await observe({ application, bundle: goal }, context, signal);
+  const made = plan({ application, bundle: goal }, observation.observed);
+  const isNew = goal?.digest !== live?.digest;
+  const lack = goal && (await preflight({ plan: made, bundle: goal, observation, isNew }, context, signal));
   return {
     name,
     source,
     state: made.conflicts.length > 0 ? "rejected" : made.steps.length > 0 ? "pending" : "in-sync",
-    message: null,
+    message: lack === undefined ? null : `would be held: ${lack}`,
     steps: made.steps.map((step) => ({ kind: step.kind, target: targetOf(step), because: step.because })),
     diff: diffOf(made.steps, live),
     problems: made.conflicts.map(({ file, line, message }) => ({ file, line: line ?? null, message })),

@@ -26,6 +26,7 @@ import { apply, pullImages, type Failure } from "./apply.ts";
 import { liveBundles, type Context } from "./context.ts";
 import { observe, type Observation } from "./observe.ts";
 import { unknownStart } from "../core/observe.ts";
+import { preflight } from "./preflight.ts";
 import { verify, worst, type Verification } from "./verify.ts";
 
 /** What a rollout is for. */
@@ -67,6 +68,9 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
     return { kind: "conflicts", problems: made.conflicts };
   }
   if (made.steps.length === 0 && target === fallback) return { kind: "in-sync" };
+  const { bundle } = order;
+  const lack = bundle && (await preflight({ plan: made, bundle, observation, isNew: target !== fallback }, context, signal));
+  if (lack !== undefined) return { kind: "held", why: lack };
   const pulled = await pullImages(made, context, signal);
   if (!pulled.ok) return { kind: "held", why: pulled.trouble };
   const against = order.permit?.(made);

@@ -38,6 +38,7 @@ ${source === undefined ? exampleSource(directories.secrets.replace(/\/[^/]*$/, "
 # directory = ${quoted(directories.state)}
 # keep_deployments = 500
 # keep_days = 365
+# min_free = "100MB"                 # with less room, nothing new is begun
 
 # [metrics]
 # listen = "127.0.0.1:9180"          # "off": no metrics, no /healthz

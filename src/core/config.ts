@@ -8,6 +8,7 @@ import { policySettings, strayPolicies, type PolicySettings } from "./policy-con
 import { hostSecrets, type AgeKey } from "./secrets-config.ts";
 import { varsTable, type VarsTable } from "./vars-config.ts";
 import { NameError, applicationName, sourceName, type SourceName } from "./names.ts";
+import { bytes } from "./size.ts";
 
 /** A duration such as "90s" or "1h30m" (core/duration.ts), to milliseconds. */
 export const duration = z.string({ error: 'must be a duration like "90s"' }).transform((text, context) => {
@@ -175,6 +176,11 @@ export function hostConfig(directories: Directories) {
     keep_deployments: z.int().min(1).default(500).describe("History: at least so many deployments,"),
     keep_days: z.int().min(1).default(365).describe("and those of so many days, whichever is more."),
     keep_good: z.int().min(1).default(5).describe("Last good bundles kept for each application."),
+    min_free: z
+      .string({ error: 'must be a size like "500MB"' })
+      .refine((text) => bytes(text) !== undefined, 'must be a size: a number and kB, MB, GB or KiB, MiB, GiB, like "500MB", or "0"')
+      .default("100MB")
+      .describe("With less room for Podman's images or pgo's state, nothing new is begun; \"0\": it is not looked at."),
   });
   const metrics = z.strictObject({
     listen: z
@@ -274,6 +280,8 @@ export interface Config {
     readonly keepDeployments: number;
     readonly keepDays: number;
     readonly keepGood: number;
+    /** Bytes; 0: not looked at. */
+    readonly minFree: number;
   };
   readonly metrics: { readonly listen: { readonly host: string; readonly port: number } | "off" };
   readonly system: { readonly logLevel: "debug" | "info" | "warn" | "error"; readonly logFormat: "auto" | "json" | "text" };
@@ -321,6 +329,7 @@ export function configOf(raw: HostConfig): Config {
       keepDeployments: raw.state.keep_deployments,
       keepDays: raw.state.keep_days,
       keepGood: raw.state.keep_good,
+      minFree: bytes(raw.state.min_free) ?? 0,
     },
     metrics: { listen: listenAddress(raw.metrics.listen) ?? "off" },
     system: { logLevel: raw.system.log_level, logFormat: raw.system.log_format },

@@ -36,14 +36,21 @@ export function readGenerator(stdout: string, stderr: string): GeneratorReport {
     if (finding === undefined) unread.push(line);
     else findings.push(finding);
   }
-  const units = [...stdout.matchAll(/^---(\S+)---$([^]*?)(?=^---\S+---$|(?![^]))/gm)];
-  const services = new Set(units.map(([, name]) => name as ServiceName));
+  const units = unitsIn(stdout);
   const sources = new Map<ServiceName, readonly string[]>();
-  for (const [, name, text] of units) {
-    const source = /^SourcePath=(.*)$/m.exec(text ?? "")?.[1];
-    if (source !== undefined) sources.set(name as ServiceName, [...(sources.get(name as ServiceName) ?? []), source]);
+  for (const { service, text } of units) {
+    const source = /^SourcePath=(.*)$/m.exec(text)?.[1];
+    if (source !== undefined) sources.set(service, [...(sources.get(service) ?? []), source]);
   }
-  return { findings, services, sources, unread };
+  return { findings, services: new Set(units.map(({ service }) => service)), sources, unread };
+}
+
+/** The units that a dry run prints, in its order. */
+export function unitsIn(stdout: string): readonly { readonly service: ServiceName; readonly text: string }[] {
+  return [...stdout.matchAll(/^---(\S+)---$([^]*?)(?=^---\S+---$|(?![^]))/gm)].map(([, name, text]) => ({
+    service: name as ServiceName,
+    text: text ?? "",
+  }));
 }
 
 /** Whether it is about another unit that is not there, which may be so only because a fault elsewhere hides it. */

@@ -54,7 +54,7 @@ export class Court {
   readonly #standing = new Map<ApplicationId, Bundle>();
   readonly #refused = new Map<ApplicationId, readonly Problem[]>();
   readonly #blocked = new Map<ApplicationId, { readonly digest: Digest; readonly why: string }>();
-  /** What the generator only warns of: told when it is rolled out. */
+  /** What the generator and systemd only warn of: told when it is rolled out. */
   readonly #warnings = new Map<ApplicationId, readonly Problem[]>();
   /** Secrets that are empty for want of a value. */
   readonly #lacking = new Map<ApplicationId, readonly Problem[]>();
@@ -94,6 +94,11 @@ export class Court {
   /** The last run's word counts: it is of all that still stands. */
   warn(bundle: Bundle, warnings: readonly Problem[]): void {
     this.#warnings.set(bundle.application, warnings);
+  }
+
+  /** Beside what the generator's last run warns of. */
+  warnToo(bundle: Bundle, warnings: readonly Problem[]): void {
+    this.warn(bundle, [...(this.#warnings.get(bundle.application) ?? []), ...warnings]);
   }
 
   /** Refuses a bundle when there are problems with files of it, named by their place. */

@@ -3,6 +3,7 @@
 import type { Problem } from "./bundle.ts";
 import type { Candidate } from "./decide.ts";
 import { unitNames } from "./judgement.ts";
+import { isPlainKind } from "./kinds.ts";
 import type { Draft } from "./layout.ts";
 import { partsOf, type ApplicationId, type RelativePath } from "./names.ts";
 
@@ -12,6 +13,8 @@ export interface ValidationReport {
   /** The version of the Podman whose generator judged. */
   readonly podman: string;
   readonly applications: readonly ValidatedApplication[];
+  /** Plain systemd units, by their files below the repository's root: only read, since systemd judges them on the host alone. */
+  readonly onlyRead: readonly string[];
   /** No application has a problem, with `strict` none a warning either. */
   readonly valid: boolean;
 }
@@ -51,7 +54,14 @@ export function validationReport({ source, podman, drafts, candidates, prefix, s
   const wrong = applications.some(
     ({ problems, warnings, blocked }) => problems.length > 0 || blocked !== null || (strict && warnings.length > 0),
   );
-  return { schema: 1, source, podman, applications, valid: !wrong };
+  const onlyRead = [...candidates.values()].flatMap(plainFiles).map((file) => `${prefix}${file}`);
+  return { schema: 1, source, podman, applications, onlyRead: [...new Set(onlyRead)].sort(), valid: !wrong };
+}
+
+function plainFiles(candidate: Candidate): readonly string[] {
+  if (candidate.kind !== "bundle") return [];
+  const { units, origins } = candidate.bundle;
+  return units.filter(({ kind }) => isPlainKind(kind)).flatMap(({ file }) => origins.get(file)?.file ?? []);
 }
 
 function validated(draft: Draft, candidate: Candidate | undefined, prefix: string): ValidatedApplication {

@@ -38,6 +38,7 @@ const report = (...applications: readonly ValidatedApplication[]): ValidationRep
   source: "fleet",
   podman: "5.4.2",
   applications,
+  onlyRead: [],
   valid: applications.every(({ problems, blocked }) => problems.length === 0 && blocked === null),
 });
 const render = (one: ValidationReport, format: ValidationFormat, colour = false) =>
@@ -59,6 +60,11 @@ test("text is a line each, as editors read it, with the column where it is known
     render(report({ ...db, warnings: [] }), "text"),
     "valid: 1 application, 1 unit, 0 problems, 0 warnings (judged by the generator of Podman 5.4.2)\n",
   );
+});
+
+test("plain units are said to be only read", () => {
+  const text = render({ ...report({ ...db, warnings: [] }), onlyRead: ["db/db.timer"] }, "text");
+  assert.match(text, /^1 plain systemd unit only read: systemd judges on the host, before anything is placed there\nvalid: /);
 });
 
 test("what is not judged for another's fault is told", () => {

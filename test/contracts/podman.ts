@@ -186,6 +186,12 @@ export async function podmanContract(t: TestContext, scene: PodmanScene): Promis
     assert.equal((await podman.secrets(signal)).length, before);
   });
 
+  await t.test("Podman tells where it keeps images, and how much room is left there", async () => {
+    const { directory, free } = await podman.storage(signal);
+    assert.match(directory, /^\/.*containers\/storage$/);
+    assert.ok(free > 1e6 && free < 1e18, String(free));
+  });
+
   await t.test("Podman tells its version", async () => {
     assert.match(await podman.version(signal), scene.version);
   });

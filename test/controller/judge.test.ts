@@ -8,6 +8,7 @@ import { assemble } from "../../src/core/assemble.ts";
 import type { Bundle, TreeEntry } from "../../src/core/bundle.ts";
 import { layout } from "../../src/core/layout.ts";
 import { partsOf, sourceName, type ApplicationId } from "../../src/core/names.ts";
+import type { UnitStage } from "../../src/core/unit-verify.ts";
 import { generate } from "../fakes/quadlet-generator.ts";
 import { plainly, renderingFor } from "../core/renderings.ts";
 
@@ -47,8 +48,12 @@ function witnesses(): Witnesses & { readonly runs: () => number } {
   };
 }
 
-async function verdicts(files: Readonly<Record<string, string>>, live: ReadonlyMap<ApplicationId, Bundle> = new Map()) {
-  const asked = witnesses();
+async function verdicts(
+  files: Readonly<Record<string, string>>,
+  live: ReadonlyMap<ApplicationId, Bundle> = new Map(),
+  verifier?: NonNullable<Witnesses["verifier"]>,
+) {
+  const asked = { ...witnesses(), ...(verifier === undefined ? {} : { verifier }) };
   const candidates = await judge({ drafts: draftsOf(files), live, ...plainly }, asked, never);
   const told = [...candidates].map(([id, candidate]): [string, string] => [
     partsOf(id).application,
@@ -95,4 +100,55 @@ test("a crash over what is live already is blamed on no candidate's file, and le
 
 test("without a host nothing is asked of one, and an application alone is judged by one run", async () => {
   assert.deepEqual(await verdicts({ "a/a.container": web, "a/a.network": "[Network]\n" }), { told: { a: "bundle" }, runs: 1 });
+});
+
+/** Refuses each unit that says `Bad=`, in systemd's words. */
+function verifier(): NonNullable<Witnesses["verifier"]> & { readonly stages: UnitStage[] } {
+  const stages: UnitStage[] = [];
+  return {
+    stages,
+    directory: "/etc/containers/systemd/pgo",
+    verifyUnits(stage) {
+      stages.push(stage);
+      const bad = [...stage.units].filter(([, content]) => Buffer.from(content).includes("Bad="));
+      const output = bad.map(([path]) => `<28>/stage/units/${path}:2: Failed to parse Bad=, ignoring: x\n`).join("");
+      return Promise.resolve({ code: bad.length === 0 ? 0 : 1, output, root: "/stage" });
+    },
+  };
+}
+
+const plain = "[Service]\nExecStart=/bin/true\n";
+
+test("a plain unit that systemd refuses falls, what needs it waits, and the generator judges again what is left", async () => {
+  const asked = verifier();
+  const files = {
+    "a/a.service": "[Service]\nBad=1\n",
+    "a/net.network": "[Network]\n",
+    "b/b.container": `${web}Network=net.network\n`,
+    "c/c.service": plain,
+    "c/d.container": web,
+  };
+  const { told, runs } = await verdicts(files, new Map(), asked);
+  assert.deepEqual(told["a"], "a/a.service: Failed to parse Bad=, ignoring: x");
+  assert.deepEqual([told["b"], told["c"]], ["blocked", "bundle"]);
+  assert.equal(runs, 2);
+  assert.deepEqual(
+    asked.stages.map(({ names }) => names),
+    [["a.service", "c.service"], ["c.service"]],
+  );
+  assert.deepEqual([...(asked.stages[0]?.made.keys() ?? [])].includes("d.service"), true);
+});
+
+test("the verifier is not asked where nobody brings a plain unit, nor for one that is live already", async () => {
+  const asked = verifier();
+  const [old] = draftsOf({ "old/old.service": plain });
+  const made = old === undefined ? undefined : assemble(old, renderingFor(old.application));
+  assert.ok(made?.ok);
+  const { told } = await verdicts(
+    { "old/old.service": plain, "a/a.container": web },
+    new Map([[made.value.application, made.value]]),
+    asked,
+  );
+  assert.deepEqual(told, { old: "bundle", a: "bundle" });
+  assert.deepEqual(asked.stages, []);
 });

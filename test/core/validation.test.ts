@@ -63,6 +63,7 @@ test("applications by name, each with its units, and with what is wrong by file 
     schema: 1,
     source: "fleet",
     podman: "5.4.2",
+    onlyRead: [],
     valid: false,
     applications: [
       { name: "api", units: [{ unit: "api.container", service: null }], problems: [], warnings: [], blocked: "it needs db.volume" },

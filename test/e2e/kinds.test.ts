@@ -46,9 +46,9 @@ for (const user of ["root", "edge"] as const)
       );
       const examplesThere = tree(examples);
       // A registry is not to be had: the image unit loads what the host has saved.
-      const archive = "Image=docker-archive:/srv/busybox.tar\nImageTag=docker.io/library/busybox:1.37";
+      const archive = "Image=docker-archive:/tmp/busybox.tar\nImageTag=docker.io/library/busybox:1.37";
       const files: Readonly<Record<string, Change>> = { ...examplesThere, "image/busybox.image": `[Image]\n${archive}\n` };
-      await host.sh("podman save --quiet --output /srv/busybox.tar docker.io/library/busybox:1.37");
+      await host.sh("podman save --quiet --output /tmp/busybox.tar docker.io/library/busybox:1.37");
       await repository.commit(files);
       await pgo.install(repository.url);
       const deployed = async (...names: readonly string[]) => {

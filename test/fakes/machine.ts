@@ -1,6 +1,7 @@
 /** A host in memory: files, what systemd has read of them, what runs and what it was started from. Time is the test's. */
 
 import type { Clock, ContainerState, ServiceState } from "../../src/ports.ts";
+import { publishedPorts, type Endpoint } from "../../src/core/endpoint.ts";
 import type { ServiceName } from "../../src/core/names.ts";
 import { generate, type GeneratedUnit } from "./quadlet-generator.ts";
 
@@ -164,6 +165,16 @@ export class Machine {
   }
 
   // ---- Podman ----
+
+  /** Ports that running containers have of the host's, by what they were started from. */
+  listening(): readonly Endpoint[] {
+    this.catchUp();
+    return [...this.#services.values()].flatMap(({ unit, sub, runs }) =>
+      unit?.kind !== "container" || (sub !== "running" && sub !== "start")
+        ? []
+        : [...(runs ?? "").matchAll(/PublishPort=(.*)$/gm)].flatMap(([, value]) => publishedPorts(value ?? "")),
+    );
+  }
 
   containers(): readonly ContainerState[] {
     this.catchUp();

@@ -106,6 +106,8 @@ export class FakePodman implements AsyncDisposable {
   #answer(path: string, query: URLSearchParams, { method, headers }: IncomingMessage, body: Buffer): Answer {
     const [, kind, name = "", verb] = path.split("/").map(decodeURIComponent);
     if (kind === "containers") return { status: 200, body: this.containers };
+    if (kind === "info")
+      return { status: 200, body: { store: { graphRoot: "/var/lib/containers/storage", graphRootAllocated: 9e9, graphRootUsed: 2e9 } } };
     if (kind === "version") return { status: 200, body: { Version: "5.4.2", ApiVersion: "1.41", Os: "linux" } };
     if (kind === "images" && verb === "exists") {
       const found = this.images.has(name) || this.images.has(`localhost/${name}:latest`);

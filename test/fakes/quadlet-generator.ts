@@ -53,6 +53,8 @@ const known: Readonly<Record<string, readonly string[]>> = {
     "Notify",
     "ServiceName",
     "ContainerName",
+    "PublishPort",
+    "Secret",
   ],
   Network: ["NetworkName", "Subnet", "Label", "ServiceName"],
   Volume: ["VolumeName", "Label", "ServiceName"],

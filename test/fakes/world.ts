@@ -1,10 +1,12 @@
 /** The world as the controller meets it, in memory: one host, its Podman, a registry and a Git repository, told apart from what is not pgo's. */
 
 import type { TreeEntry } from "../../src/core/bundle.ts";
+import type { Endpoint } from "../../src/core/endpoint.ts";
 import { fileDigest } from "../../src/core/files.ts";
 import { marked, placeOf } from "../../src/core/placing.ts";
 import { relativePath, revision, type ApplicationId, type RelativePath, type Revision, type ServiceName } from "../../src/core/names.ts";
 import { success, trouble, type Result } from "../../src/core/result.ts";
+import type { UnitVerification } from "../../src/core/unit-verify.ts";
 import type { Clock, Git, GitTrouble, Host, PlacedFile, Podman, Prober, Snapshot } from "../../src/ports.ts";
 import { Machine, type Behaviour } from "./machine.ts";
 import { generate } from "./quadlet-generator.ts";
@@ -34,6 +36,14 @@ export class World {
   /** systemd's environment block. */
   readonly managerEnvironment = new Map<string, string>();
   readonly podmanSecrets = new Map<string, { value: string; labels: Readonly<Record<string, string>>; updatedAt: Date }>();
+  /** Ports that something else on the host listens on. */
+  readonly listening: Endpoint[] = [];
+  /** Paths that are not on the host, though units mount them. */
+  readonly absent = new Set<string>();
+  /** Bytes. */
+  readonly free = { podman: 50e9, state: 50e9 };
+  /** What `systemd-analyze verify` says. */
+  verification: Omit<UnitVerification, "root"> = { code: 0, output: "" };
   /** Why neither systemd nor Podman answers; undefined while they do. */
   away: string | undefined;
   /** Services whose port nobody answers at, though they run. */
@@ -182,6 +192,10 @@ export class World {
         );
         return Promise.resolve({ stdout, stderr, root });
       },
+      verifyUnits: () => Promise.resolve({ ...this.verification, root: "/staging" }),
+      missing: (paths) => Promise.resolve(paths.filter((path) => this.absent.has(path))),
+      listening: () => Promise.resolve([...this.listening, ...machine.listening()]),
+      freeSpace: () => Promise.resolve(this.free.state),
       services: (names) => Promise.resolve(new Map(names.map((name) => [name, machine.state(name)]))),
       reload: () => {
         machine.reload();
@@ -249,6 +263,7 @@ export class World {
         return Promise.resolve(why === undefined ? success(undefined) : trouble(why));
       },
       version: () => Promise.resolve("5.4.2"),
+      storage: () => Promise.resolve({ directory: "/var/lib/containers/storage", free: this.free.podman }),
       secrets: () => Promise.resolve([...this.podmanSecrets].map(([name, { labels, updatedAt }]) => ({ name, labels, updatedAt }))),
       saveSecret: ({ name, value, labels, replace }) => {
         if (this.podmanSecrets.has(name) && !replace) return Promise.resolve(trouble(`save secret ${name}: there is one of that name`));

@@ -9,6 +9,8 @@ import { openGenerator } from "./generator.ts";
 import { openRun, type Run } from "./run.ts";
 import { filesBelow, foreignFiles, isQuadlet } from "./search.ts";
 import { openSystemd } from "./systemd.ts";
+import { openRoom } from "./room.ts";
+import { openVerifier } from "./verifier.ts";
 
 export interface HostOptions {
   readonly mode: "rootful" | "rootless";
@@ -53,6 +55,8 @@ export async function openHost(options: HostOptions, signal: AbortSignal): Promi
     ...systemd,
     ...openFiles(options),
     ...openGenerator(options, staging, run),
+    ...openVerifier(options.mode, staging, run),
+    ...openRoom(stateDirectory, run),
     run,
 
     async foreign(isPlaced, signal) {

@@ -21,7 +21,7 @@ export interface PodmanSettings {
 /**
  * Opens nothing yet: each call is a connection of its own. Closing ends the calls under way, which reject.
  *
- * `containers`, `hasImage`, `version` and `secrets` throw when Podman can't be asked or answers with an error; the others have it in
+ * `containers`, `hasImage`, `version`, `storage` and `secrets` throw when Podman can't be asked or answers with an error; the others have it in
  * their trouble. Messages are complete: "list containers: podman socket …: connection refused: …".
  */
 export function openPodman({ socket, deadline = 60_000, silence = 600_000 }: PodmanSettings): Podman & AsyncDisposable {
@@ -100,6 +100,18 @@ export function openPodman({ socket, deadline = 60_000, silence = 600_000 }: Pod
       const version = answer.status === 200 ? parsed(get, answer) : undefined;
       expect(isRecord(version) && typeof version["Version"] === "string", get, answer);
       return version["Version"];
+    },
+
+    /** As long as `version`, for the same reason. A store for images alone (additionalImageStores) is not written to. */
+    async storage(signal) {
+      const get = { action: "ask for podman's storage", method: "GET", path: "/info" } as const;
+      const answer = await call(get, signal);
+      const all = answer.status === 200 ? parsed(get, answer) : undefined;
+      const store = isRecord(all) ? all["store"] : undefined;
+      expect(isRecord(store) && typeof store["graphRoot"] === "string", get, answer);
+      const { graphRoot: directory, graphRootAllocated: size, graphRootUsed: used } = store;
+      expect(typeof directory === "string" && typeof size === "number" && typeof used === "number", get, answer);
+      return { directory, free: size - used };
     },
 
     async secrets(signal) {

@@ -1,0 +1,83 @@
+/** The checks before a rollout's first step: whether what its starts need of the host is there, asked of the host and of Podman. */
+
+import type { Bundle } from "../core/bundle.ts";
+import type { Endpoint } from "../core/endpoint.ts";
+import type { ApplicationId, ServiceName } from "../core/names.ts";
+import type { Plan } from "../core/plan.ts";
+import { lacking, needsOf, portsIn, tooFull } from "../core/preflight.ts";
+import { liveBundles, type Context } from "./context.ts";
+import type { Observation } from "./observe.ts";
+
+export interface Departure {
+  readonly plan: Plan;
+  /** What the plan goes to. */
+  readonly bundle: Bundle;
+  readonly observation: Observation;
+  /** Whether something new comes: a repair takes no room that was not taken before. */
+  readonly isNew: boolean;
+}
+
+/**
+ * Why the plan had better wait, with what to do about it; undefined where it may begin. Changes nothing. What can't be asked holds nobody:
+ * the start itself will tell. Nothing is asked for a plan that starts nothing.
+ */
+export async function preflight(departure: Departure, context: Context, signal: AbortSignal): Promise<string | undefined> {
+  const { plan, bundle, isNew } = departure;
+  const { host, podman, config } = context;
+  if (!plan.steps.some(({ kind }) => kind === "start" || kind === "restart")) return undefined;
+  const attempt = async <Value>(ask: () => Promise<Value>): Promise<Value | undefined> => {
+    try {
+      return await ask();
+    } catch {
+      signal.throwIfAborted();
+      return undefined;
+    }
+  };
+
+  const needs = needsOf(plan, bundle, [config.quadlet.directory, config.state.directory]);
+  const paths = [...new Set(needs.paths.map(({ what }) => what))];
+  const minimum = isNew ? config.state.minFree : 0;
+  const [bound, secrets, missing, storage, own] = await Promise.all([
+    needs.ports.length === 0 ? undefined : attempt(() => host.listening(signal)),
+    needs.secrets.length === 0 ? undefined : attempt(() => podman.secrets(signal)),
+    paths.length === 0 ? undefined : attempt(() => host.missing(paths, signal)),
+    minimum === 0 ? undefined : attempt(() => podman.storage(signal)),
+    minimum === 0 ? undefined : attempt(() => host.freeSpace(signal)),
+  ]);
+  const places = [storage, own === undefined ? undefined : { directory: config.state.directory, free: own }];
+  const full = tooFull(
+    places.filter((place) => place !== undefined),
+    minimum,
+  );
+  if (full !== undefined) return full;
+  const live = liveBundles(context);
+  return lacking(needs, {
+    bound,
+    released: releasedBy(departure, live),
+    others: [...live].flatMap(([application, other]) =>
+      application === plan.application
+        ? []
+        : other.units.map(({ service }) => ({ application, service, ports: portsIn(other, (one) => one === service) })),
+    ),
+    secrets: secrets === undefined ? undefined : new Set(secrets.map(({ name }) => name)),
+    missing: missing === undefined ? undefined : new Set(missing),
+  });
+}
+
+/** What runs now of the services that the plan stops or restarts holds its own ports until then: those of the last good, where it runs that. */
+function releasedBy({ plan, bundle, observation }: Departure, live: ReadonlyMap<ApplicationId, Bundle>): readonly Endpoint[] {
+  const touched = new Set(
+    plan.steps.flatMap((step) => (step.kind === "stop" || step.kind === "start" || step.kind === "restart" ? [step.service] : [])),
+  );
+  const isHeld = (service: ServiceName): boolean => {
+    const active = observation.services.get(service)?.active;
+    return touched.has(service) && active !== undefined && active !== "inactive" && active !== "failed";
+  };
+  const before = live.get(plan.application);
+  // A version that failed and could not be taken back may run; what it publishes is then for the start to find out.
+  const isUnknown = (service: ServiceName): boolean => {
+    const runs = observation.observed.services.get(service)?.startedFrom?.digest;
+    return isHeld(service) && before?.units.some((unit) => unit.service === service && unit.digest === runs) !== true;
+  };
+  return [...(before === undefined ? [] : portsIn(before, isHeld)), ...portsIn(bundle, isUnknown)];
+}
