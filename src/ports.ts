@@ -1,5 +1,6 @@
 /** Every edge of pgo as an interface: what the controller needs of the world. Adapters fulfil them; tests may. */
 
+import type { Adoption, HandMade, OldFile } from "./core/adopt.ts";
 import type { Bundle, BundleFile, Problem, TreeEntry } from "./core/bundle.ts";
 import type { Source } from "./core/config.ts";
 import type { Event, Happening } from "./core/event.ts";
@@ -64,9 +65,19 @@ export interface Host {
   foreign(isPlaced: (path: string) => boolean, signal: AbortSignal): Promise<ReadonlyMap<string, string>>;
   /**
    * The host's own generator over a staging copy of all that would be live, foreign quadlets included: where one of them comes first, or
-   * would be shadowed though pgo can't see it, its SourcePath= is in the output.
+   * would be shadowed though pgo can't see it, its SourcePath= is in the output. Those of `without`, by path, and their drop-ins are left out.
    */
-  dryRun(staged: ReadonlyMap<ApplicationId, readonly BundleFile[]>, signal: AbortSignal): Promise<DryRun>;
+  dryRun(staged: ReadonlyMap<ApplicationId, readonly BundleFile[]>, without: ReadonlySet<string>, signal: AbortSignal): Promise<DryRun>;
+
+  /** A unit file that pgo did not place, then the files in its drop-in directory, as far as they are there. */
+  handMade(unitFile: string, signal: AbortSignal): Promise<readonly HandMade[]>;
+  /**
+   * Makes a durable copy in the backup of that name, and removes the file unless one of pgo's goes to its very place. No error if that was
+   * done before; throws where the file is not as it was.
+   */
+  takeAway(file: OldFile, backup: string, signal: AbortSignal): Promise<void>;
+  /** Puts the copy where the file was, with its mode. Where there is no copy but the file, it was never taken away. */
+  putBack(file: OldFile, backup: string, signal: AbortSignal): Promise<void>;
 
   /** `systemd-analyze verify` of plain units on the host, over a staging copy of all that would be live. Nothing of the host changes. */
   verifyUnits(stage: UnitStage, signal: AbortSignal): Promise<UnitVerification>;
@@ -271,6 +282,11 @@ export interface Store {
   /** Whether a file was changed that systemd has not read yet. */
   reloadPending(): boolean;
   setReloadPending(pending: boolean): void;
+
+  /** Units of a person's that are being taken over, until the rollout has come to an end. */
+  adoptions(application: ApplicationId): readonly Adoption[];
+  saveAdoption(application: ApplicationId, adoption: Adoption): void;
+  forgetAdoptions(application: ApplicationId): void;
 
   started(application: ApplicationId): ReadonlyMap<ServiceName, Started>;
   saveStarted(application: ApplicationId, service: ServiceName, started: Started): void;

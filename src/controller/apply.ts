@@ -74,24 +74,27 @@ const supplyDeadline = 30 * 60_000;
  * the health deadline ends the waiting before.
  */
 async function startWithin(
-  { unit, bundle }: { readonly unit: Unit; readonly bundle: Bundle | undefined },
+  { service, deadline }: { readonly service: ServiceName; readonly deadline: number },
   start: (signal: AbortSignal) => Promise<Result<void, string>>,
-  { clock, config, logs }: Context,
+  { clock, logs }: Context,
   signal: AbortSignal,
 ): Promise<Result<void, string>> {
-  const patience = bundle === undefined ? config.health : checkIn(bundle, unit, config).patience;
-  // To fetch or build an image takes as long as it takes; that it has begun is no sign of trouble.
-  const deadline = roleOf(unit.kind) === "supply" ? Math.max(patience.deadline, supplyDeadline) : patience.deadline;
   return linked(signal, async ({ signal: inner }) => {
     const late = clock.sleep(deadline, inner).then(
-      () => trouble(`start ${unit.service}: still not up after ${Math.round(deadline / 1000)} s: see ${logs} ${unit.service}`),
+      () => trouble(`start ${service}: still not up after ${Math.round(deadline / 1000)} s: see ${logs} ${service}`),
       () => undefined,
     );
     const first = await Promise.race([start(inner), late]);
     // An end of pgo's ends both, in no certain order, and says nothing about the service.
     signal.throwIfAborted();
-    return first ?? trouble(`start ${unit.service}: interrupted`);
+    return first ?? trouble(`start ${service}: interrupted`);
   });
+}
+
+function deadlineOf(unit: Unit, bundle: Bundle | undefined, { config }: Context): number {
+  const patience = bundle === undefined ? config.health : checkIn(bundle, unit, config).patience;
+  // To fetch or build an image takes as long as it takes; that it has begun is no sign of trouble.
+  return roleOf(unit.kind) === "supply" ? Math.max(patience.deadline, supplyDeadline) : patience.deadline;
 }
 
 /** One of the two places where a surprise is caught: a step that throws has failed. */
@@ -121,13 +124,41 @@ function executors({ application }: Plan, bundle: Bundle | undefined, context: C
     // systemd refuses a start after 5 in 10 s, and a crash-looping bad version has used those up when the good one comes back.
     await host.resetFailed(service, signal);
     const whole = owner === application ? bundle : liveBundle(owner, context);
-    const done = await startWithin({ unit, bundle: whole }, (inner) => host.job(verb, service, inner), context, signal);
+    const deadline = deadlineOf(unit, whole, context);
+    const done = await startWithin({ service, deadline }, (inner) => host.job(verb, service, inner), context, signal);
     if (!done.ok) return done;
     // What a timer triggers has its own starts; a service that systemd has enabled or a path started may not run yet: it has no invocation.
     store.saveStarted(owner, service, { digest: unit.digest, inputs: unit.inputs, invocation: await invocationOf(service, signal) });
     return done;
   };
+  const oldFile = ({ service, path }: { readonly service: ServiceName; readonly path: string }) => {
+    const one = store.adoptions(application).find((adoption) => adoption.service === service);
+    const file = one?.files.find((old) => old.path === path);
+    if (one === undefined || file === undefined) throw new Error(`${path}: the state database does not say that it is taken over`);
+    return { file, backup: one.backup };
+  };
   return {
+    adopt: async (step, signal) => {
+      const { file, backup } = oldFile(step);
+      await host.takeAway(file, backup, signal);
+      return success(undefined);
+    },
+    "give-back": async (step, signal) => {
+      const { file, backup } = oldFile(step);
+      await host.putBack(file, backup, signal);
+      return success(undefined);
+    },
+    revive: async ({ service, verb }, signal) => {
+      await host.resetFailed(service, signal);
+      const { deadline } = context.config.health;
+      const done = await startWithin({ service, deadline }, (inner) => host.job(verb, service, inner), context, signal);
+      const one = store.adoptions(application).find((adoption) => adoption.service === service);
+      if (!done.ok || one === undefined) return done;
+      // It runs as before, and is to be left alone if all this is gone through once more.
+      const invocation = await invocationOf(service, signal);
+      store.saveAdoption(application, { ...one, before: { ...one.before, invocation } });
+      return done;
+    },
     write: async (step, signal) => {
       await host.write(application, await unsealed(step.file, context, signal), signal);
       return success(undefined);

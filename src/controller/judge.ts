@@ -1,13 +1,14 @@
 /** Judges a revision's applications before the host is touched: by what the host has, by the generator and by systemd over all that would be live. */
 
-import type { Bundle, BundleFile, Problem } from "../core/bundle.ts";
+import { ownerOf } from "../core/adopt.ts";
+import type { Bundle, BundleFile, Problem, Unit } from "../core/bundle.ts";
 import type { Candidate } from "../core/decide.ts";
 import { crashOf, crashProblem, weigh } from "../core/findings.ts";
 import { openCourt, takenBy, type Court, type Trial } from "../core/judgement.ts";
-import { relativePath, type ApplicationId } from "../core/names.ts";
-import { marked } from "../core/placing.ts";
+import type { ApplicationId } from "../core/names.ts";
 import { stageOf, weighUnits } from "../core/unit-verify.ts";
 import type { DryRun, Host } from "../ports.ts";
+import { isOurs, mayAdopt } from "./adopt.ts";
 import type { Context } from "./context.ts";
 
 /** Who is asked. */
@@ -29,59 +30,67 @@ interface Verifier extends Pick<Host, "verifyUnits"> {
 interface Elsewhere extends Pick<Host, "foreign" | "services"> {
   /** Whether pgo placed the file of this path. */
   isOurs(path: string): boolean;
+  /** Whether a unit of an application may take the place of this file. */
+  mayAdopt(path: string, unit: Unit, application: ApplicationId): "never" | "if set" | "yes";
 }
 
 export async function judge(trial: Trial, witnesses: Witnesses, signal: AbortSignal): Promise<ReadonlyMap<ApplicationId, Candidate>> {
   const court = openCourt(trial);
-  if (witnesses.elsewhere !== undefined) await refuseForeign(court, witnesses.elsewhere, signal);
-  let generated = await refuseByGenerator(court, witnesses, signal);
+  const adopted = witnesses.elsewhere === undefined ? new Set<string>() : await refuseForeign(court, witnesses.elsewhere, signal);
+  const dryRun: Staging = (staged, inner) => witnesses.dryRun(staged, adopted, inner);
+  const stage: Stage = { ...witnesses, dryRun };
+  let generated = await refuseByGenerator(court, stage, signal);
   while (generated !== undefined && (await refuseByVerifier(court, generated, witnesses.verifier, signal)))
-    generated = await refuseByGenerator(court, witnesses, signal);
+    generated = await refuseByGenerator(court, stage, signal);
   return court.verdicts();
 }
 
+/** A dry run without the files that are taken over. */
+type Staging = (staged: ReadonlyMap<ApplicationId, readonly BundleFile[]>, signal: AbortSignal) => ReturnType<Host["dryRun"]>;
+type Stage = Pick<Witnesses, "generatorWarnings"> & { readonly dryRun: Staging };
+
 /** The host that this pgo works for. */
-export function witnessesOf({ host, store, config }: Context): Witnesses {
+export function witnessesOf(context: Context): Witnesses {
+  const { host, config } = context;
   return {
-    dryRun: (staged, signal) => host.dryRun(staged, signal),
+    dryRun: (staged, without, signal) => host.dryRun(staged, without, signal),
     generatorWarnings: config.quadlet.generatorWarnings,
     verifier: { verifyUnits: (stage, signal) => host.verifyUnits(stage, signal), directory: config.quadlet.directory },
     elsewhere: {
       foreign: (isPlaced, signal) => host.foreign(isPlaced, signal),
       services: (names, signal) => host.services(names, signal),
-      isOurs(path) {
-        if (path.startsWith(`${config.quadlet.unitDirectory}/`)) {
-          const name = path.slice(config.quadlet.unitDirectory.length + 1);
-          return store.applications().some(({ id }) => store.inventory(id).has(marked("unit", name)));
-        }
-        const below = path.startsWith(`${config.quadlet.directory}/`) ? path.slice(config.quadlet.directory.length + 1) : "";
-        const [source = "", application = "", ...rest] = below.split("/");
-        return rest.length > 0 && store.inventory(`${source}/${application}` as ApplicationId).has(relativePath(rest.join("/")));
-      },
+      isOurs: (path) => isOurs(path, context),
+      mayAdopt: (path, unit, application) => mayAdopt(path, unit, application, context),
     },
   };
 }
 
-/** A service that the host has from elsewhere is neither overwritten nor shadowed: not a person's quadlet, not a unit of the distribution's. */
-async function refuseForeign(court: Court, host: Elsewhere, signal: AbortSignal): Promise<void> {
+/**
+ * A service that the host has from elsewhere is neither overwritten nor shadowed: not a person's quadlet, not a unit of the distribution's.
+ * Answers the files that are to be taken over.
+ */
+async function refuseForeign(court: Court, host: Elsewhere, signal: AbortSignal): Promise<ReadonlySet<string>> {
+  const adopted = new Set<string>();
   const admitted = court.admitted();
-  if (admitted.length === 0) return;
+  if (admitted.length === 0) return adopted;
   const foreign = await host.foreign((path) => host.isOurs(path), signal);
   const states = await host.services([...new Set(admitted.flatMap((bundle) => bundle.units.map((unit) => unit.service)))], signal);
   for (const bundle of admitted) {
     const problems = bundle.units.flatMap((unit): readonly Problem[] => {
-      const state = states.get(unit.service);
-      // A unit whose file is gone from disk but not yet from systemd's memory blocks nobody.
-      const owner =
-        foreign.get(unit.name) ?? (state?.load === "not-found" ? undefined : (state?.source ?? "") || (state?.fragment ?? "") || undefined);
-      return owner === undefined || host.isOurs(owner) ? [] : [takenBy(owner, unit)];
+      const owner = ownerOf(unit, foreign, states.get(unit.service));
+      if (owner === undefined || host.isOurs(owner)) return [];
+      const may = host.mayAdopt(owner, unit, bundle.application);
+      if (may !== "yes") return [takenBy(owner, unit, may === "if set")];
+      adopted.add(owner);
+      return [];
     });
     court.refuseWith(bundle, problems);
   }
+  return adopted;
 }
 
 /** Each round refuses at least one candidate or is the last, which it answers; undefined when none is left. */
-async function refuseByGenerator(court: Court, witnesses: Witnesses, signal: AbortSignal): Promise<DryRun | undefined> {
+async function refuseByGenerator(court: Court, witnesses: Stage, signal: AbortSignal): Promise<DryRun | undefined> {
   while (court.admitted().length > 0) {
     const run = await witnesses.dryRun(filesOf(court.staged()), signal);
     const crash = crashOf(run);
@@ -101,7 +110,7 @@ async function refuseByVerifier(court: Court, { stdout }: DryRun, verifier: Veri
 /** A crash names nobody, so the candidate is found by halving, and in it the unit. Answers false when it is something that is live already. */
 async function refuseCrasher(
   court: Court,
-  { crash, witnesses }: { readonly crash: string; readonly witnesses: Witnesses },
+  { crash, witnesses }: { readonly crash: string; readonly witnesses: Stage },
   signal: AbortSignal,
 ): Promise<boolean> {
   const crashes = async (staged: ReadonlyMap<ApplicationId, readonly BundleFile[]>) =>

@@ -1,5 +1,6 @@
 /** One application as the host shows it now: files, services, and what they were started from. */
 
+import { startOf, type Adoption } from "../core/adopt.ts";
 import type { Bundle, Unit } from "../core/bundle.ts";
 import { roleOf } from "../core/kinds.ts";
 import { partsOf, type ApplicationId, type RelativePath, type ServiceName } from "../core/names.ts";
@@ -9,6 +10,7 @@ import { placeOf } from "../core/placing.ts";
 import type { Dependent, Goal, Observed } from "../core/plan.ts";
 import type { Target } from "../core/rollout.ts";
 import type { ContainerState, Host, ServiceState } from "../ports.ts";
+import { look } from "./adopt.ts";
 import { liveBundles, type Context } from "./context.ts";
 
 export interface Observation {
@@ -24,8 +26,15 @@ export interface Survey {
   readonly containers: readonly ContainerState[];
 }
 
-/** With a survey, what it holds is not asked again; for looking only, since it ages. */
-export async function observe(goal: Goal & { readonly survey?: Survey }, context: Context, signal: AbortSignal): Promise<Observation> {
+/**
+ * With a survey, what it holds is not asked again; for looking only, since it ages. `adopting`: what is to be taken over, beside what is on
+ * the way already.
+ */
+export async function observe(
+  goal: Goal & { readonly survey?: Survey; readonly adopting?: readonly Adoption[] },
+  context: Context,
+  signal: AbortSignal,
+): Promise<Observation> {
   const { host, store } = context;
   const { application } = goal;
   const known = knownBundles(application, context);
@@ -34,20 +43,28 @@ export async function observe(goal: Goal & { readonly survey?: Survey }, context
   const inventory = new Set<RelativePath>(store.inventory(application).keys());
   const beside = new Set([...inventory, ...bundles.flatMap((bundle) => bundle.files.map((file) => file.path))].filter(isBeside));
   const installing = [...new Set(bundles.flatMap((bundle) => bundle.units).flatMap((unit) => (unit.installs ? [unit.service] : [])))];
-  const [files, services, enabled, dependents] = await Promise.all([
+  const begun = store.adoptions(application);
+  const fresh = (goal.adopting ?? []).filter(({ service }) => !begun.some((one) => one.service === service));
+  const [files, services, enabled, dependents, adoptions] = await Promise.all([
     host.placed(application, beside, signal),
     servicesOf([...units.keys()], goal.survey, host, signal),
     installing.length === 0 ? new Set<ServiceName>() : host.enabled(installing, signal),
     dependentsOf(goal, context, signal),
+    look([...begun, ...fresh], context, signal),
   ]);
-  const records = store.started(application);
+  const adopted = new Set(adoptions.map(({ from }) => from));
+  const records = new Map<ServiceName, StartRecord | undefined>(store.started(application));
+  for (const one of fresh) {
+    const unit = goal.bundle?.units.find(({ service }) => service === one.service);
+    if (unit !== undefined) records.set(one.service, startOf(one, unit));
+  }
   const readings = [...services].map(([service, state]): [ServiceName, Readings] => [
     service,
     {
       service: state,
       record: records.get(service),
       onDisk: unitOnDisk(service, bundles, files),
-      places: { directory: directoryOf(application, context), units: unitPathsIn(inventory, context) },
+      places: { directory: directoryOf(application, context), units: unitPathsIn(inventory, context), adopted },
       keepsObject: roleOf(units.get(service)?.kind ?? "service") === "object",
       reloadPending: store.reloadPending(),
     },
@@ -61,6 +78,7 @@ export async function observe(goal: Goal & { readonly survey?: Survey }, context
       enabled,
       dependents,
       reloadPending: store.reloadPending(),
+      adoptions,
     },
     services,
     remembered: new Map(readings.map(([service, reading]) => [service, remembered(reading)])),

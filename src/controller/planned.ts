@@ -6,6 +6,7 @@ import { diffOf } from "../core/diff.ts";
 import { partsOf, type ApplicationId } from "../core/names.ts";
 import { plan, targetOf } from "../core/plan.ts";
 import type { PlannedApplication } from "../core/report.ts";
+import { adoptionsOf } from "./adopt.ts";
 import { decisionOf, type Case } from "./act.ts";
 import type { Context } from "./context.ts";
 import { observe } from "./observe.ts";
@@ -62,7 +63,8 @@ async function stepsTo(
   signal: AbortSignal,
 ): Promise<PlannedApplication> {
   const { source, application: name } = partsOf(application);
-  const observation = await observe({ application, bundle: goal }, context, signal);
+  const adopting = goal === undefined || goal.digest === live?.digest ? [] : await adoptionsOf(goal, context, signal);
+  const observation = await observe({ application, bundle: goal, adopting }, context, signal);
   const made = plan({ application, bundle: goal }, observation.observed);
   const isNew = goal?.digest !== live?.digest;
   const lack = goal && (await preflight({ plan: made, bundle: goal, observation, isNew }, context, signal));

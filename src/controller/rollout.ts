@@ -23,6 +23,7 @@ import {
 import type { Verdict } from "../core/verdict.ts";
 import type { ApplicationRecord, ContainerRow, StoredBundle } from "../ports.ts";
 import { apply, pullImages, type Failure } from "./apply.ts";
+import { adoptionsOf, saveAdoptions } from "./adopt.ts";
 import { liveBundles, type Context } from "./context.ts";
 import { observe, type Observation } from "./observe.ts";
 import { unknownStart } from "../core/observe.ts";
@@ -60,7 +61,8 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
   const target: Target = order.bundle?.digest ?? "absent";
   const hindered = target === fallback ? undefined : hindrance(turnTo(goal, fallback, context), liveBundles(context));
   if (hindered !== undefined) return { kind: "held", why: hindered };
-  const observation = await observe(goal, context, signal);
+  const adopting = target === fallback || order.bundle === undefined ? [] : await adoptionsOf(order.bundle, context, signal);
+  const observation = await observe({ ...goal, adopting }, context, signal);
   const made = plan(goal, observation.observed);
   if (made.conflicts.length > 0) {
     for (const [service, record] of observation.remembered)
@@ -88,6 +90,7 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
     const attempt = { deployment, application, revision: order.commit.revision, cause, goal: target, fallback, startedAt, recoveries: 0 };
     const begun = applying(attempt);
     store.saveRollout(begun);
+    saveAdoptions(adopting, attempt, context);
     saveIntention(made, goal, observation, context);
     return begun;
   });
@@ -158,6 +161,7 @@ async function verifyGoal(rollout: Verifying, context: Context, signal: AbortSig
 }
 
 async function goBack(rollout: Reverting, context: Context, signal: AbortSignal): Promise<Settled> {
+  const wasAdopting = context.store.adoptions(rollout.application).length > 0;
   const failed = await applyTarget(rollout, rollout.fallback, { prepared: undefined }, context, signal);
   const verification =
     failed === undefined ? await verifyTarget(rollout, rollout.fallback, context.clock.now(), context, signal) : undefined;
@@ -169,7 +173,7 @@ async function goBack(rollout: Reverting, context: Context, signal: AbortSignal)
   }
   const said =
     rollout.fallback === "absent"
-      ? `${rollout.because}; there was nothing to go back to, so it was taken away again`
+      ? `${rollout.because}; ${wasAdopting ? "it was taken away again, and what was there before it is back" : "there was nothing to go back to, so it was taken away again"}`
       : `${rollout.because}; back on the last good version`;
   return settle(reverted(rollout, now, said), verification, context);
 }
@@ -285,6 +289,10 @@ function settle(settled: Settled, verification: Verification | undefined, contex
       return;
     }
     const bundle = bundleOf(live, context);
+    if (settled.shows !== undefined) {
+      for (const { service } of store.adoptions(settled.application)) if (!after.has(service)) store.forgetStarted(service);
+      store.forgetAdoptions(settled.application);
+    }
     // Else it stays as wide as it was: something of the goal may still be there, and is to be taken away.
     if (settled.shows !== undefined)
       store.saveInventory(settled.application, new Map<RelativePath, Digest>(bundle?.files.map((file) => [file.path, file.digest])));

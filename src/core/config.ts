@@ -155,11 +155,12 @@ export function hostConfig(directories: Directories) {
       .describe("Where plain systemd units beside quadlets are placed: systemd's own directory for the administrator's."),
     generator_warnings: z.enum(["report", "refuse"]).default("report").describe("What the generator's warnings do."),
     adopt: z
-      .literal(false, { error: "adoption is not in this version: leave it false" })
+      .boolean()
       .default(false)
-      .describe("Whether units that pgo did not place may be taken over."),
+      .describe("Whether units of the same name that a person placed are taken over (docs/adoption.md); else they are a problem."),
     drift_interval: positive.default(300_000).describe("Time between two looks at the host; passes between them ask only Git."),
   });
+  const adopt = z.boolean().optional().describe("Of [quadlet], for this application alone.");
   const secrets = z.strictObject({
     directory: absolute
       .default(directories.secrets)
@@ -205,7 +206,7 @@ export function hostConfig(directories: Directories) {
       vars: varsTable,
       policy: policySettings.prefault({}),
       application: z
-        .record(named(applicationName), z.strictObject({ health: z.record(z.string(), unitHealth).default({}), vars: varsTable }))
+        .record(named(applicationName), z.strictObject({ health: z.record(z.string(), unitHealth).default({}), vars: varsTable, adopt }))
         .default({})
         .describe("By application name; wins over the application's own pgo.toml."),
     })
@@ -263,9 +264,13 @@ export interface Config {
     readonly unitDirectory: string;
     readonly generatorWarnings: "report" | "refuse";
     readonly driftInterval: number;
+    readonly adopt: boolean;
   };
   readonly health: Patience;
-  readonly applications: ReadonlyMap<string, { readonly health: Readonly<Record<string, UnitHealthSettings>>; readonly vars: VarsTable }>;
+  readonly applications: ReadonlyMap<
+    string,
+    { readonly health: Readonly<Record<string, UnitHealthSettings>>; readonly vars: VarsTable; readonly adopt?: boolean | undefined }
+  >;
   readonly vars: VarsTable;
   readonly policy: PolicySettings;
   readonly secrets: {
@@ -304,6 +309,7 @@ export function configOf(raw: HostConfig): Config {
       unitDirectory: raw.quadlet.unit_directory,
       generatorWarnings: raw.quadlet.generator_warnings,
       driftInterval: raw.quadlet.drift_interval,
+      adopt: raw.quadlet.adopt,
     },
     health: {
       deadline: raw.health.deadline,

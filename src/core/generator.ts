@@ -18,6 +18,8 @@ export interface GeneratorReport {
   readonly services: ReadonlySet<ServiceName>;
   /** Of each service the quadlets that it would come of, by their paths as printed. */
   readonly sources: ReadonlyMap<ServiceName, readonly string[]>;
+  /** Of each service the unit that systemd would read; of several, the first. */
+  readonly texts: ReadonlyMap<ServiceName, string>;
   /** Lines that fit no known form, for the log: a newer Podman may word things otherwise. */
   readonly unread: readonly string[];
 }
@@ -38,11 +40,13 @@ export function readGenerator(stdout: string, stderr: string): GeneratorReport {
   }
   const units = unitsIn(stdout);
   const sources = new Map<ServiceName, readonly string[]>();
+  const texts = new Map<ServiceName, string>();
   for (const { service, text } of units) {
+    if (!texts.has(service)) texts.set(service, text);
     const source = /^SourcePath=(.*)$/m.exec(text)?.[1];
     if (source !== undefined) sources.set(service, [...(sources.get(service) ?? []), source]);
   }
-  return { findings, services: new Set(units.map(({ service }) => service)), sources, unread };
+  return { findings, services: new Set(units.map(({ service }) => service)), sources, texts, unread };
 }
 
 /** The units that a dry run prints, in its order. */

@@ -185,11 +185,11 @@ export function unitNames(draft: Draft | undefined): readonly UnitName[] {
   return [...(draft?.files.keys() ?? [])].filter(isUnitFile).map((path) => (path.split("/").at(-1) ?? "") as UnitName);
 }
 
-/** A unit whose service comes from a file that pgo did not place. */
-export function takenBy(owner: string, unit: Unit): Problem {
+/** A unit whose service comes from a file that pgo did not place; `couldAdopt`: it could be taken over, if the settings allowed it. */
+export function takenBy(owner: string, unit: Unit, couldAdopt = false): Problem {
   const remedy = owner.startsWith("/usr/lib/")
     ? "give it another name"
-    : "give it another name, or remove that file and run systemctl daemon-reload";
+    : `give it another name, or remove that file and run systemctl daemon-reload${couldAdopt ? ", or let pgo take it over: adopt = true in [quadlet]" : ""}`;
   const message = `the host has ${unit.service} already, from ${owner}, which pgo did not place: ${remedy}`;
   return { file: unit.file, line: undefined, message };
 }

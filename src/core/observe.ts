@@ -39,6 +39,8 @@ export interface Places {
   readonly directory: string;
   /** Plain units that pgo placed for it, in systemd's own directory. */
   readonly units: ReadonlySet<string>;
+  /** Unit files of a person's that are being taken over, or given back. */
+  readonly adopted?: ReadonlySet<string>;
 }
 
 export function observedService(readings: Readings): ObservedService {
@@ -53,7 +55,8 @@ export function observedService(readings: Readings): ObservedService {
   };
 }
 
-function isOurs({ load, source, fragment }: ServiceReading, { directory, units }: Places): boolean {
+function isOurs({ load, source, fragment }: ServiceReading, { directory, units, adopted }: Places): boolean {
+  if (adopted?.has(source === "" ? fragment : source) === true) return true;
   return source === "" ? fragment === "" || load === "not-found" || units.has(fragment) : source.startsWith(`${directory}/`);
 }
 

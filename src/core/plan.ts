@@ -1,5 +1,16 @@
 /** The planner: from what is wanted and what is seen to the steps between, each with its reason. Pure; the only one there is. */
 
+import {
+  adoptSteps,
+  disableSteps,
+  giveBackSteps,
+  putOver,
+  reviveSteps,
+  sidesOf,
+  withOrigin,
+  type SeenAdoption,
+  type Sides,
+} from "./adopt.ts";
 import type { Bundle, BundleFile, Input, Problem, Unit } from "./bundle.ts";
 import { roleOf } from "./kinds.ts";
 import { isUnitText } from "./layout.ts";
@@ -32,6 +43,8 @@ export interface Observed {
   readonly dependents: readonly Dependent[];
   /** A unit file was changed and systemd has not read it since. */
   readonly reloadPending: boolean;
+  /** Of files that a person placed: to be taken over, or on the way. */
+  readonly adoptions?: readonly SeenAdoption[];
 }
 
 export interface Dependent {
@@ -63,6 +76,12 @@ export type Step = { readonly because: string } & (
   | { readonly kind: "enable"; readonly service: ServiceName }
   | { readonly kind: "remove"; readonly path: RelativePath }
   | { readonly kind: "write"; readonly file: BundleFile; readonly replaces: Digest | undefined }
+  /** Moves a file that a person placed to the backup, or copies it where one of ours is written over it. */
+  | { readonly kind: "adopt"; readonly service: ServiceName; readonly path: string }
+  /** Brings such a file back from the backup. */
+  | { readonly kind: "give-back"; readonly service: ServiceName; readonly path: string }
+  /** Lets a service run again that a person set up. */
+  | { readonly kind: "revive"; readonly service: ServiceName; readonly verb: "start" | "restart" }
   | { readonly kind: "reload" }
   | { readonly kind: "reset-failed"; readonly service: ServiceName }
   | { readonly kind: "remove-network"; readonly network: string; readonly service: ServiceName }
@@ -98,16 +117,18 @@ export interface Plan {
 export function plan(goal: Goal, observed: Observed): Plan {
   const files = goal.bundle?.files ?? [];
   const units = goal.bundle?.units ?? [];
-  const conflicts = conflictsOf(files, units, observed);
+  const sides = sidesOf(units, observed);
+  const conflicts = conflictsOf(files, units, sides, observed);
   if (conflicts.length > 0) return { application: goal.application, steps: [], conflicts };
 
-  const gone = observed.known.filter(
-    (unit) => goal.passedOn?.has(unit.service) !== true && !units.some((kept) => kept.service === unit.service),
-  );
+  // What goes back to a person is not gone.
+  const known = observed.known.filter((unit) => !sides.returned.some(({ service }) => service === unit.service));
+  const gone = known.filter((unit) => goal.passedOn?.has(unit.service) !== true && !units.some((kept) => kept.service === unit.service));
   // To stop a network's unit stops all whose text, as systemd has read it, names it: so that comes when that is read anew and its users run on.
   const [objects, others] = [gone.filter((unit) => roleOf(unit.kind) === "object"), gone.filter((unit) => roleOf(unit.kind) !== "object")];
+  const left = putOver(sides);
   const removals = [...observed.inventory]
-    .filter((path) => observed.files.has(path) && !files.some((file) => file.path === path))
+    .filter((path) => observed.files.has(path) && !files.some((file) => file.path === path) && !left.has(path))
     .sort()
     .map((path): Step => ({ kind: "remove", path, because: goal.bundle === undefined ? "the application is gone" : "not in the bundle" }));
   const writes = files
@@ -116,20 +137,26 @@ export function plan(goal: Goal, observed: Observed): Plan {
       const present = observed.files.get(file.path);
       return { kind: "write", file, replaces: present?.digest, because: present === undefined ? "not on the host" : "differs on the host" };
     });
+  const [copies, moves, back] = [adoptSteps(sides, "in place"), adoptSteps(sides, "elsewhere"), giveBackSteps(sides)];
   const recreated = recreations(units, observed);
   return {
     application: goal.application,
     conflicts: [],
     steps: [
-      ...disables(observed.known, units, observed),
+      ...disables(known, units, observed),
+      ...disableSteps(sides, observed),
       ...stops(others, observed),
+      ...copies,
+      ...back,
       ...removals,
       ...writes,
-      ...reload([...removals, ...writes], { units, gone }, observed),
+      ...moves,
+      ...reload([...back, ...removals, ...writes, ...moves], { units, gone }, observed),
       ...cleanUp(others, observed),
       ...enables(units, observed),
       ...recreated.flatMap(recreate),
-      ...startSteps(units, recreated, observed),
+      ...startSteps(units, recreated, observed).map((step) => withOrigin(step, sides)),
+      ...reviveSteps(sides, observed),
       ...stops(objects, observed),
       ...cleanUp(objects, observed),
     ],
@@ -166,16 +193,27 @@ function disables(known: readonly Unit[], units: readonly Unit[], { enabled, ser
 }
 
 /** What is somebody else's: a file where ours would go, or a unit that the host takes instead of ours. */
-function conflictsOf(files: readonly BundleFile[], units: readonly Unit[], observed: Observed): readonly Problem[] {
+function conflictsOf(files: readonly BundleFile[], units: readonly Unit[], { kept }: Sides, observed: Observed): readonly Problem[] {
+  const adopted = new Set(kept.flatMap((one) => one.files.map(({ as }) => as)));
   const occupied = files.filter(({ path, digest }) => {
     const present = observed.files.get(path);
-    return present !== undefined && present.digest !== digest && !observed.inventory.has(path);
+    return present !== undefined && present.digest !== digest && !observed.inventory.has(path) && !adopted.has(path);
   });
   const taken = units.filter(({ service }) => {
     const known = observed.services.get(service);
     return known?.loaded === true && !known.ours;
   });
+  // As with a changed one of its own: it would have to be made anew, and an old volume holds data.
+  const altered = units.flatMap((unit) => {
+    const one = kept.find(({ service }) => service === unit.service);
+    return roleOf(unit.kind) === "object" && one?.differs !== undefined ? [{ unit, one, differs: one.differs }] : [];
+  });
   return [
+    ...altered.map(({ unit, one, differs }) => ({
+      file: shownPath(unit.file),
+      line: undefined,
+      message: `${one.from} can't be taken over: ${differs}, and Podman can't alter ${unit.object} in place: make the file in Git the same, and change it when it is taken over`,
+    })),
     ...occupied.map(({ path }) => ({
       file: shownPath(path),
       line: undefined,
@@ -206,8 +244,12 @@ function reload(
   observed: Observed,
 ): readonly Step[] {
   const changed = changes
-    .map((step) => (step.kind === "write" ? step.file.path : step.kind === "remove" ? step.path : ""))
-    .filter((path) => path !== "" && isRead(path));
+    .map((step) => {
+      if (step.kind === "adopt" || step.kind === "give-back") return step.path;
+      const path = step.kind === "write" ? step.file.path : step.kind === "remove" ? step.path : undefined;
+      return path !== undefined && isRead(path) ? path : "";
+    })
+    .filter((path) => path !== "");
   const [first] = changed;
   if (first !== undefined)
     return [
@@ -261,8 +303,12 @@ export function targetOf(step: Step): string {
     case "restart":
     case "enable":
     case "disable":
+    case "revive":
     case "reset-failed":
       return step.service;
+    case "adopt":
+    case "give-back":
+      return step.path;
     case "remove":
       return shownPath(step.path);
     case "write":
@@ -304,6 +350,9 @@ export function explain(steps: readonly Step[]): readonly string[] {
       case "restart":
       case "enable":
       case "disable":
+      case "revive":
+      case "adopt":
+      case "give-back":
       case "reset-failed":
       case "remove-network":
         return `  ${step.kind} ${targetOf(step)}: ${step.because}`;

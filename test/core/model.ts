@@ -255,6 +255,10 @@ export class World {
         return;
       case "enable":
       case "disable":
+      // Nobody's files are taken over here.
+      case "adopt":
+      case "give-back":
+      case "revive":
         return;
       case "start":
         this.start(step.service);

@@ -35,6 +35,7 @@ test("an empty file is a configuration, all of defaults", () => {
     unitDirectory: "/etc/systemd/system",
     generatorWarnings: "report",
     driftInterval: 300_000,
+    adopt: false,
   });
   assert.equal(health.deadline, 120_000);
   assert.equal(state.database, "/var/lib/pgo/state.db");
@@ -68,7 +69,7 @@ deadline = "0s"
 [quadlet]
 directory = "x"
 generator_warnings = "repot"
-adopt = true
+adopt = "yes"
 [metrics]
 listen = "9180"
 [secrets]
@@ -90,7 +91,7 @@ keep_good = 0
     "pgo.toml:13: deadline must be longer than zero",
     "pgo.toml:15: directory must be an absolute path",
     'pgo.toml:16: generator_warnings must be one of "report", "refuse" (did you mean "report"?)',
-    "pgo.toml:17: adopt: adoption is not in this version: leave it false",
+    "pgo.toml:17: adopt must be true or false, got a text",
     'pgo.toml:19: listen must be "ADDRESS:PORT" or "off"',
     'pgo.toml:21: missing must be one of "error", "warn", "empty"',
     "pgo.toml:23: keep_good must be at least 1",

@@ -218,12 +218,13 @@ test("a unit that pgo did not place, wherever it comes from, is never overwritte
     web("good", 8090 + index, ...(name === "named" ? ["ServiceName=cron"] : [])),
   ]);
   const taken = await pgo.repository.commit(Object.fromEntries(files));
+  const adoptable = ["elsewhere", "top", "inside", "beside"];
   for (const [name, path] of Object.entries(own)) {
     const { message } = await pgo.outcome(name, taken, "rejected");
     const service = { named: "cron.service" }[name] ?? `${name}.service`;
     const remedy = path.startsWith("/usr/lib/")
       ? "give it another name"
-      : "give it another name, or remove that file and run systemctl daemon-reload";
+      : `give it another name, or remove that file and run systemctl daemon-reload${adoptable.includes(name) ? ", or let pgo take it over: adopt = true in [quadlet]" : ""}`;
     assert.equal(message, `${name}/${name}.container: the host has ${service} already, from ${path}, which pgo did not place: ${remedy}`);
   }
   // Nor does it when systemd has.

@@ -23,8 +23,9 @@ export interface Fault {
 }
 
 const calls = {
-  host: /^(?:write|remove|removeNetwork|saveSecret|removeSecret|reload|job|resetFailed|pull)$/,
-  changes: /^(?:write|remove|reload$|job|reset|pull|save|begin|end|finish|add|forget|set|quarantine$|release|count|atomically|trim)/,
+  host: /^(?:write|remove|takeAway|putBack|removeNetwork|saveSecret|removeSecret|reload|job|resetFailed|pull)$/,
+  changes:
+    /^(?:write|remove|takeAway|putBack|reload$|job|reset|pull|save|begin|end|finish|add|forget|set|quarantine$|release|count|atomically|trim)/,
   all: /^/,
 };
 

@@ -83,11 +83,24 @@ export function generate(files: ReadonlyMap<string, string>): GeneratorRun {
   }
   return {
     units,
-    stdout: [...units].map(([service, { source }]) => `---${service}---\n[Unit]\nSourcePath=${source}\n`).join("\n"),
+    stdout: [...units].map(([service, unit]) => `---${service}---\n${serviceText(unit)}`).join("\n"),
     stderr: [...errors, ...(errors.length > 0 ? ["processing encountered some errors"] : [])]
       .map((line) => `quadlet-generator[1]: ${line}\n`)
       .join(""),
   };
+}
+
+/** The quadlet's own keys are kept in sections that systemd leaves alone; paths are absolute. */
+function serviceText({ source, text, mounts }: GeneratedUnit): string {
+  const kept = text.split("\n").map((line) => line.replace(/^\[(.+?)\] (.*)$/, "[X-$1]\n$2"));
+  return [
+    ...kept,
+    "[Unit]",
+    `SourcePath=${source}`,
+    "[Service]",
+    `ExecStart=/usr/bin/podman ${text.replaceAll("\n", " ")} ${mounts.join(" ")}`,
+    "",
+  ].join("\n");
 }
 
 function parse(path: string, text: string, errors: string[]): readonly Key[] | undefined {

@@ -8,7 +8,7 @@ import { relativePath, revision, type ApplicationId, type RelativePath, type Rev
 import { success, trouble, type Result } from "../../src/core/result.ts";
 import type { UnitVerification } from "../../src/core/unit-verify.ts";
 import type { Clock, Git, GitTrouble, Host, PlacedFile, Podman, Prober, Snapshot } from "../../src/ports.ts";
-import { Machine, type Behaviour } from "./machine.ts";
+import { Machine, type Behaviour, type MachineFile } from "./machine.ts";
 import { generate } from "./quadlet-generator.ts";
 
 export const searchPath = "/etc/containers/systemd";
@@ -59,8 +59,12 @@ export class World {
   readonly ports: Ports;
   readonly #commits: Snapshot[] = [];
   readonly #clock: Clock;
+  /** What pgo took away, by backup and path. */
+  readonly backups = new Map<string, MachineFile>();
   /** Files that pgo placed, and has not removed since. */
   readonly #placed = new Set<string>();
+  /** Files that pgo took away and put back: their services are its to start again. */
+  readonly #putBack = new Set<string>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -76,7 +80,7 @@ export class World {
         const method: unknown = Reflect.get(target, name);
         if (typeof method !== "function") return method;
         return async (...given: readonly unknown[]): Promise<unknown> => {
-          const isFile = ["placed", "write", "remove", "foreign"].includes(String(name));
+          const isFile = ["placed", "write", "remove", "foreign", "handMade", "takeAway", "putBack"].includes(String(name));
           if (this.away !== undefined && !isFile) throw new Error(this.away);
           const changes = this.changes.length;
           const answer: unknown = await Reflect.apply(method, target, given);
@@ -159,7 +163,8 @@ export class World {
       },
       write: (application, file) => {
         const path = pathOf(application, file.path);
-        if (machine.files.has(path) && !this.#placed.has(path)) this.violations.push(`write over ${path}`);
+        const isSaved = [...this.backups.keys()].some((copy) => copy.endsWith(`:${path}`));
+        if (machine.files.has(path) && !this.#placed.has(path) && !isSaved) this.violations.push(`write over ${path}`);
         machine.files.set(path, { mode: file.mode, content: Buffer.from(file.content).toString() });
         this.#placed.add(path);
         this.changes.push(`write ${application}/${file.path}`);
@@ -177,10 +182,40 @@ export class World {
         const quadlets = [...machine.files.keys()].filter((path) => /\.(?:container|network|volume)$/.test(path) && !isPlaced(path));
         return Promise.resolve(new Map(quadlets.map((path) => [path.slice(path.lastIndexOf("/") + 1), path])));
       },
-      dryRun: (staged) => {
+      handMade: (unitFile) => {
+        const found = [...machine.files].filter(([path]) => path === unitFile || path.startsWith(`${unitFile}.d/`));
+        if (!machine.files.has(unitFile)) return Promise.resolve([]);
+        return Promise.resolve(
+          found
+            .sort(([a], [b]) => (a < b ? -1 : 1))
+            .map(([path, { mode, content }]) => ({
+              ...{ path, mode, target: undefined, text: content, changedAt: new Date(0) },
+              digest: fileDigest(mode, Buffer.from(content)),
+            })),
+        );
+      },
+      takeAway: (file, backup) => {
+        const [copy, now] = [`${backup}:${file.path}`, machine.files.get(file.path)];
+        const isSame = now !== undefined && fileDigest(now.mode, Buffer.from(now.content)) === file.digest;
+        if (isSame) this.backups.set(copy, now);
+        else if (!this.backups.has(copy)) this.violations.push(`take away ${file.path}, which is not as it was`);
+        if (isSame && file.as === undefined) machine.files.delete(file.path);
+        this.changes.push(`adopt ${file.path}`);
+        return Promise.resolve();
+      },
+      putBack: (file, backup) => {
+        const copy = this.backups.get(`${backup}:${file.path}`);
+        if (copy !== undefined) machine.files.set(file.path, copy);
+        this.#placed.delete(file.path);
+        this.#putBack.add(file.path);
+        this.changes.push(`give back ${file.path}`);
+        return Promise.resolve();
+      },
+      dryRun: (staged, without) => {
         const root = "/staging/pgo";
+        const isLeftOut = (path: string) => without.has(path) || without.has(path.slice(0, path.lastIndexOf("/")).replace(/\.d$/, ""));
         const foreign = [...machine.files].filter(
-          ([path]) => path.startsWith(`${searchPath}/`) && !path.startsWith(`${quadletDirectory}/`),
+          ([path]) => path.startsWith(`${searchPath}/`) && !path.startsWith(`${quadletDirectory}/`) && !isLeftOut(path),
         );
         const candidates = [...staged].flatMap(([application, files]) =>
           files
@@ -239,7 +274,7 @@ export class World {
 
   #touch(verb: string, service: ServiceName): void {
     const { source, fragment } = this.machine.state(service);
-    if (fragment !== "" && !source.startsWith(`${quadletDirectory}/`))
+    if (fragment !== "" && !source.startsWith(`${quadletDirectory}/`) && !this.#putBack.has(source))
       this.violations.push(`${verb} ${service}, which comes of ${source || fragment}`);
     this.changes.push(`${verb} ${service}`);
   }

@@ -199,14 +199,14 @@ async function digestOfFile(file: string, signal: AbortSignal): Promise<Seen> {
  * The generator skips names that don't end in a quadlet's suffix, or in .conf for a drop-in; the digits are many, so that no
  * file of a bundle is taken for one.
  */
-const temporary = { name: () => `.pgo-${randomBytes(12).toString("hex")}.tmp`, pattern: /^\.pgo-[0-9a-f]{24}\.tmp$/ };
+export const temporary = { name: () => `.pgo-${randomBytes(12).toString("hex")}.tmp`, pattern: /^\.pgo-[0-9a-f]{24}\.tmp$/ };
 
 function isTemporary(name: string): boolean {
   return temporary.pattern.test(name);
 }
 
 /** `isShared`: the directory is not pgo's, and its mode nobody's to change. */
-async function writeDurably(
+export async function writeDurably(
   { directory, isShared }: { readonly directory: string; readonly isShared: boolean },
   name: string,
   file: BundleFile,
@@ -247,7 +247,7 @@ async function writeSynced(path: string, { mode, content }: BundleFile): Promise
  * mounts that very directory and runs as another user.
  */
 const openDirectory = 0o755;
-const privateDirectory = 0o700;
+export const privateDirectory = 0o700;
 
 const isPrivate = (mode: number): boolean => (mode & 0o077) === 0;
 
@@ -264,7 +264,7 @@ async function loosen(directory: string): Promise<void> {
 }
 
 /** Makes what is missing below `root`, and `root` itself, each made durable before the next; gives the last one's path. */
-async function makeDirectories(root: string, parts: readonly string[], mode: number): Promise<string> {
+export async function makeDirectories(root: string, parts: readonly string[], mode: number): Promise<string> {
   await makeRoot(root, mode);
   let directory = root;
   for (const part of parts) {
@@ -323,7 +323,7 @@ async function lastDirectory(root: string, parts: readonly string[]): Promise<st
   return directory;
 }
 
-async function unlinked(file: string): Promise<boolean> {
+export async function unlinked(file: string): Promise<boolean> {
   try {
     await unlink(file);
     return true;
@@ -334,12 +334,12 @@ async function unlinked(file: string): Promise<boolean> {
 }
 
 /** A name is durable only when its directory is (fsync(2)). */
-async function syncDirectory(directory: string): Promise<void> {
+export async function syncDirectory(directory: string): Promise<void> {
   await using handle = await open(directory, constants.O_RDONLY | constants.O_DIRECTORY);
   await handle.sync();
 }
 
-async function absentAs<Value, Other>(other: Other, work: Promise<Value>): Promise<Value | Other> {
+export async function absentAs<Value, Other>(other: Other, work: Promise<Value>): Promise<Value | Other> {
   try {
     return await work;
   } catch (error) {

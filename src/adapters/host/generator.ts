@@ -28,11 +28,14 @@ export function openGenerator(options: GeneratorOptions, directory: string, run:
       ? [options.generator ?? "/usr/lib/systemd/system-generators/podman-system-generator", "--dryrun"]
       : [options.generator ?? "/usr/lib/systemd/user-generators/podman-user-generator", "--user", "--dryrun"];
 
-  const runOver = async (layout: Layout, signal: AbortSignal): Promise<DryRun> => {
+  const runOver = async (
+    { layout, without }: { readonly layout: Layout; readonly without: ReadonlySet<string> },
+    signal: AbortSignal,
+  ): Promise<DryRun> => {
     const staging = join(directory, randomBytes(6).toString("hex"));
     try {
       await mkdir(staging, { recursive: true, mode: 0o700 });
-      const stage = await fill(await realpath(staging), layout.files, options, signal);
+      const stage = await fill(await realpath(staging), { files: layout.files, without }, options, signal);
       const environment = { QUADLET_UNIT_DIRS: stage.directories.join(":") };
       const { code, stdout, stderr } = await run([program, ...flags], { environment, deadlineMs }, signal);
       if (code === notExecutable) throw new Error(`${program} can't be executed on the host: is Podman installed there?`);
@@ -45,11 +48,11 @@ export function openGenerator(options: GeneratorOptions, directory: string, run:
   };
 
   return {
-    async dryRun(staged, signal) {
+    async dryRun(staged, without, signal) {
       try {
         const layout = together(staged);
-        const ran = layout === undefined ? undefined : await runOver(layout, signal);
-        return ran === undefined || isTorn(ran) ? await runOver(apart(staged), signal) : ran;
+        const ran = layout === undefined ? undefined : await runOver({ layout, without }, signal);
+        return ran === undefined || isTorn(ran) ? await runOver({ layout: apart(staged), without }, signal) : ran;
       } catch (error) {
         throw new Error("dry run of the quadlet generator", { cause: error });
       }
@@ -69,7 +72,12 @@ interface Stage {
  * drop-ins of one name the first wins): `0/`, `1/`, … for its directories, in one of them pgo's with the candidates. Foreign
  * files are symlinks: the generator runs on the host and may read what pgo may not.
  */
-async function fill(staging: string, files: ReadonlyMap<string, Uint8Array>, options: SearchOptions, signal: AbortSignal): Promise<Stage> {
+async function fill(
+  staging: string,
+  { files, without }: { readonly files: ReadonlyMap<string, Uint8Array>; readonly without: ReadonlySet<string> },
+  options: SearchOptions,
+  signal: AbortSignal,
+): Promise<Stage> {
   const { searchPath } = options;
   const place = placeOf(options);
   const root = place === undefined ? join(staging, "pgo") : join(staging, String(place.search), place.below);
@@ -87,6 +95,7 @@ async function fill(staging: string, files: ReadonlyMap<string, Uint8Array>, opt
   await mkdir(root, { recursive: true });
   for (const { search, below, name } of await foreignFiles(options, signal)) {
     const target = join(searchPath[search] ?? "", below, name);
+    if (without.has(target) || without.has(dirname(target).replace(/\.d$/, ""))) continue;
     await symlink(target, await directoryOf(join(staging, String(search), below, name)));
   }
   const rest = [...files];

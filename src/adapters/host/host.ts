@@ -4,6 +4,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 
 import type { Clock, Host } from "../../ports.ts";
+import { openAdopted } from "./adopted.ts";
 import { openFiles } from "./files.ts";
 import { openGenerator } from "./generator.ts";
 import { openRun, type Run } from "./run.ts";
@@ -54,6 +55,7 @@ export async function openHost(options: HostOptions, signal: AbortSignal): Promi
   return {
     ...systemd,
     ...openFiles(options),
+    ...openAdopted(options),
     ...openGenerator(options, staging, run),
     ...openVerifier(options.mode, staging, run),
     ...openRoom(stateDirectory, run),

@@ -205,4 +205,13 @@ const migrations: readonly string[] = [
   ALTER TABLE bundles ADD COLUMN vars TEXT NOT NULL DEFAULT '{}';
   ALTER TABLE bundles ADD COLUMN sealed TEXT NOT NULL DEFAULT '{}';
   `,
+  `
+  -- What a rollout takes over of a person's, until it has come to an end; adoption: in JSON.
+  CREATE TABLE adopted (
+    application TEXT NOT NULL,
+    service TEXT NOT NULL,
+    adoption TEXT NOT NULL,
+    PRIMARY KEY (application, service)
+  ) STRICT;
+  `,
 ];

@@ -1,6 +1,7 @@
 /** The state of pgo in one SQLite file: fulfils the port Store. */
 
 import type { Store } from "../../ports.ts";
+import { adoptedTable } from "./adopted.ts";
 import { applicationTables } from "./applications.ts";
 import { bundleTables } from "./bundles.ts";
 import { damage, openDatabase, refusal, type Database } from "./database.ts";
@@ -32,6 +33,7 @@ export function openStore(path: string, options: { readonly readonly?: boolean }
     ...applicationTables(database),
     ...bundleTables(database),
     ...hostTables(database),
+    ...adoptedTable(database),
     ...historyTables(database),
     ...rolloutTable(database),
     trim: (keep, now) => {

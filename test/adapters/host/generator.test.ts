@@ -105,7 +105,7 @@ test("the staging copy has the search path's order, pgo's candidates in their pl
     file("web.env", "SECRET=1"),
     file("conf/site.conf", "x"),
   ];
-  const { root, stderr } = await openGenerator(options, state, run).dryRun(new Map([[shop, candidate]]), never);
+  const { root, stderr } = await openGenerator(options, state, run).dryRun(new Map([[shop, candidate]]), new Set(), never);
   assert.equal(root, join(staging, "1/pgo"));
   const [run_, etc] = options.searchPath;
   assert.deepEqual(stderr.split("\n"), [
@@ -119,10 +119,15 @@ test("the staging copy has the search path's order, pgo's candidates in their pl
 test("nothing is left of a staging copy whose dry run failed, and the error says what was under way", async (t) => {
   const { state, options } = await place(t, []);
   const failing = openGenerator(options, state, () => Promise.reject(new Error("no bus")));
-  await assert.rejects(failing.dryRun(new Map([[shop, [file("web.container", "x")]]]), never), /dry run of the quadlet generator/);
+  await assert.rejects(
+    failing.dryRun(new Map([[shop, [file("web.container", "x")]]]), new Set(), never),
+    /dry run of the quadlet generator/,
+  );
   assert.deepEqual(await readdir(state), []);
   const absent = openGenerator(options, state, () => Promise.resolve({ code: 203, stdout: "", stderr: "" }));
-  await assert.rejects(absent.dryRun(new Map(), never), ({ cause }: Error) => String(cause).includes("is Podman installed there?"));
+  await assert.rejects(absent.dryRun(new Map(), new Set(), never), ({ cause }: Error) =>
+    String(cause).includes("is Podman installed there?"),
+  );
 });
 
 test("the rootless generator is asked as the user's", async (t) => {
@@ -131,5 +136,5 @@ test("the rootless generator is asked as the user's", async (t) => {
     assert.deepEqual(argv, ["/usr/lib/systemd/user-generators/podman-user-generator", "--user", "--dryrun"]);
     return Promise.resolve({ code: 0, stdout: "", stderr: "" });
   };
-  await openGenerator({ ...options, mode: "rootless" }, state, run).dryRun(new Map(), never);
+  await openGenerator({ ...options, mode: "rootless" }, state, run).dryRun(new Map(), new Set(), never);
 });

@@ -46,7 +46,7 @@ test("it is asked over the quadlets alone, with nothing of this process's enviro
   ] as const) {
     await using one = await opened(generator, mode);
     const files = [file("web.container", "x"), file("conf/site.conf", "x")];
-    const { stdout, stderr, root } = await one.dryRun(new Map([[shop, files]]), never);
+    const { stdout, stderr, root } = await one.dryRun(new Map([[shop, files]]), new Set(), never);
     assert.deepEqual(stdout.trimEnd().split("\n"), [words, "QUADLET_UNIT_DIRS", "./web.container"]);
     assert.equal(stderr.trim(), root);
     assert.equal(one.version, "5.4.2");
@@ -71,7 +71,7 @@ test("where there is none, or none that can be run, the trouble says so", async 
 test("one that is waited for ends with the signal", async (t) => {
   await using one = await opened(await script(t, "exec sleep 60"));
   const stop = new AbortController();
-  const run = one.dryRun(new Map(), stop.signal);
+  const run = one.dryRun(new Map(), new Set(), stop.signal);
   stop.abort(new Error("enough"));
   await assert.rejects(run, ({ cause }: Error) => String(cause).includes("enough"));
 });

@@ -89,7 +89,7 @@ async function runs(t: TestContext, applications: Parameters<typeof staged>[0], 
     return { code: 0, stdout: "", stderr: seen.length === 1 ? answer(pgo) : "" };
   };
   const options = { searchPath: [base], quadletDirectory: join(base, "pgo"), mode: "rootful" as const, generator: undefined };
-  await openGenerator(options, join(base, "state"), run).dryRun(staged(applications), never);
+  await openGenerator(options, join(base, "state"), run).dryRun(staged(applications), new Set(), never);
   return seen;
 }
 

@@ -229,7 +229,7 @@ test("the dry run judges the candidates among foreign quadlets, changes nothing 
       ],
     ],
   ]);
-  const { stdout, stderr, root } = await host.dryRun(staged, never);
+  const { stdout, stderr, root } = await host.dryRun(staged, new Set(), never);
   assert.match(stdout, /---good\.service---/);
   assert.match(stdout, /--network systemd-shared/);
   assert.match(stdout, /--env A=1/);
@@ -273,7 +273,7 @@ test("the generator says the same of quadlets that are staged together and apart
   const said = async (more: Readonly<Record<string, readonly BundleFile[]>>) => {
     const all = Object.entries({ ...applications, ...more });
     const staged = new Map(all.map(([name, files]) => [applicationId(sourceName("fleet"), applicationName(name)), files]));
-    const { stdout, stderr, root } = await host.dryRun(staged, never);
+    const { stdout, stderr, root } = await host.dryRun(staged, new Set(), never);
     const words = stderr.replaceAll(/^\S*quadlet-generator\[\d+\]: /gm, "").split("\n");
     const lines = words.filter((line) => !line.includes("/torn/") && !line.startsWith("processing encountered"));
     return {
@@ -295,7 +295,7 @@ test("the generator says the same of quadlets that are staged together and apart
 test("of two quadlets with one name the dry run takes the one that would be live", async () => {
   writeFileSync(join(quadlets, "twice.container"), "[Container]\nImage=localhost/foreign:1\n");
   const staged = new Map([[shop, [file("twice.container", "[Container]\nImage=localhost/candidate:1\n")]]]);
-  const { stdout } = await host.dryRun(staged, never);
+  const { stdout } = await host.dryRun(staged, new Set(), never);
   await live(file("twice.container", "[Container]\nImage=localhost/candidate:1\n"));
   const shown = systemctl("cat", "twice.service");
   assert.match(shown, /localhost\/foreign:1/);

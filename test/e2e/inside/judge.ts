@@ -40,12 +40,13 @@ const entries = new Map(
 );
 const drafts = layout(sourceName("table"), ["."], entries);
 const witnesses: Witnesses = {
-  dryRun: (staged, inner) => host.dryRun(staged, inner),
+  dryRun: (staged, without, inner) => host.dryRun(staged, without, inner),
   generatorWarnings: "report",
   elsewhere: {
     foreign: (isPlaced, inner) => host.foreign(isPlaced, inner),
     services: (names, inner) => host.services(names, inner),
     isOurs: () => false,
+    mayAdopt: () => "never",
   },
 };
 const verdicts: Record<string, Verdict> = {};
