@@ -59,6 +59,11 @@ export interface Host {
   ): Promise<ReadonlyMap<RelativePath, PlacedFile>>;
   /** Atomically and durably: temporary name, fsync, rename, fsync of the directory; directories that hold 0600 files are 0700. */
   write(application: ApplicationId, file: BundleFile, signal: AbortSignal): Promise<void>;
+  /**
+   * Into the file that is there, so that a container which has it mounted alone sees it: durable, but not atomic. A crash leaves a file
+   * whose digest is neither the old one's nor the new one's. Where there is none, as `write`.
+   */
+  overwrite(application: ApplicationId, file: BundleFile, signal: AbortSignal): Promise<void>;
   /** No error if it is gone already; directories that become empty go too. */
   remove(application: ApplicationId, path: RelativePath, signal: AbortSignal): Promise<void>;
   /** Quadlets in Podman's search path, as far as pgo sees it, that pgo did not place, those below its own directory too: path by base name. */
@@ -93,7 +98,11 @@ export interface Host {
   /** daemon-reload; one at a time. */
   reload(signal: AbortSignal): Promise<void>;
   /** Queues a job and waits for its result. A restart takes along what requires the service; one alone touches nothing else. */
-  job(verb: "start" | "stop" | "restart" | "restart alone", service: ServiceName, signal: AbortSignal): Promise<Result<void, string>>;
+  job(
+    verb: "start" | "stop" | "restart" | "restart alone" | "reload",
+    service: ServiceName,
+    signal: AbortSignal,
+  ): Promise<Result<void, string>>;
   /** Makes the links that `[Install]` asks for, and reads the units again (org.freedesktop.systemd1(5), EnableUnitFiles). */
   enable(service: ServiceName, signal: AbortSignal): Promise<Result<void, string>>;
   disable(service: ServiceName, signal: AbortSignal): Promise<Result<void, string>>;
@@ -144,6 +153,8 @@ export interface Podman {
   hasImage(image: string, signal: AbortSignal): Promise<boolean>;
   /** `authFile`: the quadlet's AuthFile=; without it, what `podman login` left on the host. The trouble says what to do. */
   pull(image: string, authFile: string | undefined, signal: AbortSignal): Promise<Result<void, string>>;
+  /** To a container's first process: `HUP`. The container goes on, unless that process ends. */
+  signal(container: string, name: string, signal: AbortSignal): Promise<Result<void, string>>;
   /** Removes a network that no container uses; no error if it is gone. */
   removeNetwork(name: string, signal: AbortSignal): Promise<Result<void, string>>;
   version(signal: AbortSignal): Promise<string>;

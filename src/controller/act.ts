@@ -4,7 +4,7 @@ import type { Bundle } from "../core/bundle.ts";
 import { backoff, decide, repairLimit, type Candidate, type Decision } from "../core/decide.ts";
 import type { Draft } from "../core/layout.ts";
 import { problemText } from "../core/judgement.ts";
-import type { ApplicationId, Revision } from "../core/names.ts";
+import type { ApplicationId, Revision, ServiceName } from "../core/names.ts";
 import { plan, type Plan } from "../core/plan.ts";
 import { reasonOf } from "../core/result.ts";
 import type { Cause, Outcome } from "../core/rollout.ts";
@@ -25,6 +25,10 @@ export interface Case {
   readonly asked: Cause | undefined;
   /** An application that this one depends on and whose rollout did not succeed. */
   readonly dependency: ApplicationId | undefined;
+  /** Services that it gives up and that an application whose turn comes later takes as they are. */
+  readonly passedOn: ReadonlySet<ServiceName>;
+  /** Something has been passed on to it: now is the time, however long it was to wait. */
+  readonly takes: boolean;
 }
 
 /** With `evenIfSuspended`, what would be decided if nobody had asked to be left in peace. */
@@ -188,10 +192,11 @@ async function carryOut(
   const { store, clock } = context;
   const record = store.application(application);
   const waiting = record?.outcome === "held" && record.held?.until !== undefined && record.held.until > clock.now();
-  if (waiting && one.asked === undefined) return "left";
+  if (waiting && one.asked === undefined && !one.takes) return "left";
   const entries = new Map([...(draft?.files ?? [])].map(([path, { entry }]) => [path, entry]));
   const stored = bundle === undefined ? undefined : storedOf(bundle, commit.revision, entries);
-  const rolled = await rollOut({ application, bundle, stored, cause: one.asked ?? "commit", commit }, context, signal);
+  const { passedOn } = one;
+  const rolled = await rollOut({ application, bundle, stored, cause: one.asked ?? "commit", commit, passedOn }, context, signal);
   switch (rolled.kind) {
     case "in-sync":
       if (bundle === undefined) store.forgetApplication(application);

@@ -4,6 +4,7 @@ import type { Bundle, BundleFile, Unit } from "../core/bundle.ts";
 import { checkIn } from "../core/checks.ts";
 import { roleOf } from "../core/kinds.ts";
 import type { ApplicationId, ServiceName } from "../core/names.ts";
+import { unknownStart } from "../core/observe.ts";
 import { imagesOf, targetOf, type Plan, type Step } from "../core/plan.ts";
 import { reasonOf, success, trouble, type Result } from "../core/result.ts";
 import { liveBundle, type Context } from "./context.ts";
@@ -137,6 +138,19 @@ function executors({ application }: Plan, bundle: Bundle | undefined, context: C
     if (one === undefined || file === undefined) throw new Error(`${path}: the state database does not say that it is taken over`);
     return { file, backup: one.backup };
   };
+  /** The record follows only what is known to have worked; after a failure nobody can say, and the way back restarts it. */
+  const refresh = async ({ unit }: { readonly unit: Unit }, done: Result<void, string>, signal: AbortSignal) => {
+    const { service, digest, inputs } = unit;
+    const record = done.ok ? { digest, inputs, invocation: await invocationOf(service, signal) } : unknownStart;
+    store.saveStarted(application, service, record);
+    return done;
+  };
+  const send = async (name: string, unit: Unit, signal: AbortSignal) => {
+    // systemd knows only conmon, which a signal ends (Podman 5.4): the container's first process is Podman's to reach.
+    const container = (await podman.containers(signal)).find((one) => one.service === unit.service && one.state === "running");
+    if (container === undefined) return trouble(`signal ${unit.service}: its container does not run: see ${context.logs} ${unit.service}`);
+    return podman.signal(container.id, name, signal);
+  };
   return {
     adopt: async (step, signal) => {
       const { file, backup } = oldFile(step);
@@ -160,7 +174,8 @@ function executors({ application }: Plan, bundle: Bundle | undefined, context: C
       return done;
     },
     write: async (step, signal) => {
-      await host.write(application, await unsealed(step.file, context, signal), signal);
+      const file = await unsealed(step.file, context, signal);
+      await (step.inPlace ? host.overwrite(application, file, signal) : host.write(application, file, signal));
       return success(undefined);
     },
     remove: async (step, signal) => {
@@ -189,6 +204,9 @@ function executors({ application }: Plan, bundle: Bundle | undefined, context: C
       store.forgetStarted(step.service);
       return success(undefined);
     },
+    "reload-service": async (step, signal) => refresh(step, await host.job("reload", step.service, signal), signal),
+    signal: async (step, signal) => refresh(step, await send(step.signal, step.unit, signal), signal),
+    keep: (step, signal) => refresh(step, success(undefined), signal),
     "remove-network": (step, signal) => podman.removeNetwork(step.network, signal),
   };
 }

@@ -6,12 +6,13 @@ import { Unavailable, UnknownTarget, type Commands } from "./commands.ts";
 import { draftOf, liveBundles, type Context } from "./context.ts";
 import { judge, witnessesOf } from "./judge.ts";
 import type { Loop } from "./loop.ts";
-import { candidatesOf, emptiness } from "./revision.ts";
+import { candidatesOf, emptiness, passedOnBy, turnsOf } from "./revision.ts";
 import { planned } from "./planned.ts";
 import { rollOut } from "./rollout.ts";
 import { eventEntry, historyEntry, lookAtAll, sourceStatus, statusReport } from "./status.ts";
 import { lastCommit } from "./act.ts";
-import { partsOf, short, type ApplicationId, type SourceName } from "../core/names.ts";
+import { partsOf, short, type ApplicationId, type ServiceName, type SourceName } from "../core/names.ts";
+import { rolloutOrder } from "../core/order.ts";
 import type { CommandReport, PlannedApplication, SyncReport } from "../core/report.ts";
 import type { ApplicationRecord, DeploymentRecord } from "../ports.ts";
 
@@ -118,8 +119,20 @@ async function planSource(name: SourceName, context: Context, signal: AbortSigna
   const empty = emptiness(source, fetched.value, context);
   if (empty !== undefined) throw new Unavailable(`plan ${name}: ${empty}`);
   const { candidates } = await candidatesOf(source, fetched.value, context, signal);
+  const turns = turnsOf(candidates, context);
+  const order = rolloutOrder(turns);
+  const passes = new Map(
+    order.map((application, index) => {
+      const later = order.slice(index + 1);
+      return [application, passedOnBy(application, { turns, candidates, later }, context)];
+    }),
+  );
   const found: PlannedApplication[] = [];
-  for (const [application, candidate] of candidates) found.push(await planned({ application, candidate }, context, signal));
+  for (const [application, candidate] of candidates) {
+    const passedOn = passes.get(application) ?? new Set<ServiceName>();
+    const others = [...passes.values()].flatMap((services) => [...services]).filter((service) => !passedOn.has(service));
+    found.push(await planned({ application, candidate, passedOn, taken: new Set(others) }, context, signal));
+  }
   return found;
 }
 

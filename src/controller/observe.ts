@@ -26,15 +26,16 @@ export interface Survey {
   readonly containers: readonly ContainerState[];
 }
 
-/**
- * With a survey, what it holds is not asked again; for looking only, since it ages. `adopting`: what is to be taken over, beside what is on
- * the way already.
- */
-export async function observe(
-  goal: Goal & { readonly survey?: Survey; readonly adopting?: readonly Adoption[] },
-  context: Context,
-  signal: AbortSignal,
-): Promise<Observation> {
+export interface Look extends Goal {
+  /** What it holds is not asked again; for looking only, since it ages. */
+  readonly survey?: Survey;
+  /** What is known of services that another application passes on to this one. */
+  readonly inherited?: ReadonlyMap<ServiceName, StartRecord>;
+  /** What is to be taken over of a person's, beside what is on the way already. */
+  readonly adopting?: readonly Adoption[];
+}
+
+export async function observe(goal: Look, context: Context, signal: AbortSignal): Promise<Observation> {
   const { host, store } = context;
   const { application } = goal;
   const known = knownBundles(application, context);
@@ -53,7 +54,7 @@ export async function observe(
     look([...begun, ...fresh], context, signal),
   ]);
   const adopted = new Set(adoptions.map(({ from }) => from));
-  const records = new Map<ServiceName, StartRecord | undefined>(store.started(application));
+  const records = new Map<ServiceName, StartRecord | undefined>([...(goal.inherited ?? []), ...store.started(application)]);
   for (const one of fresh) {
     const unit = goal.bundle?.units.find(({ service }) => service === one.service);
     if (unit !== undefined) records.set(one.service, startOf(one, unit));

@@ -3,8 +3,8 @@
 import type { Bundle } from "../core/bundle.ts";
 import type { Decision } from "../core/decide.ts";
 import { diffOf } from "../core/diff.ts";
-import { partsOf, type ApplicationId } from "../core/names.ts";
-import { plan, targetOf } from "../core/plan.ts";
+import { partsOf, type ServiceName } from "../core/names.ts";
+import { plan, targetOf, type ObservedService } from "../core/plan.ts";
 import type { PlannedApplication } from "../core/report.ts";
 import { adoptionsOf } from "./adopt.ts";
 import { decisionOf, type Case } from "./act.ts";
@@ -12,20 +12,23 @@ import type { Context } from "./context.ts";
 import { observe } from "./observe.ts";
 import { preflight } from "./preflight.ts";
 
+/** An application in a plan of all. */
+export interface Part extends Pick<Case, "application" | "candidate" | "passedOn"> {
+  /** Services that another application would have passed on by then. */
+  readonly taken: ReadonlySet<ServiceName>;
+}
+
 /** Of an application that is suspended, what waits. */
-export async function planned(
-  one: Pick<Case, "application" | "candidate">,
-  context: Context,
-  signal: AbortSignal,
-): Promise<PlannedApplication> {
+export async function planned(one: Part, context: Context, signal: AbortSignal): Promise<PlannedApplication> {
   const decision = decisionOf(one, context);
-  if (decision.do !== "leave") return planOf(one.application, decision, context, signal);
-  const waiting = await planOf(one.application, decisionOf({ ...one, evenIfSuspended: true }, context), context, signal);
+  if (decision.do !== "leave") return planOf(one, decision, context, signal);
+  const waiting = await planOf(one, decisionOf({ ...one, evenIfSuspended: true }, context), context, signal);
   const message = `suspended${decision.until === undefined ? "" : ` until ${decision.until.toISOString()}`}. To go on now: ctl resume ${waiting.name}`;
   return { ...waiting, state: "held", message };
 }
 
-async function planOf(application: ApplicationId, decision: Decision, context: Context, signal: AbortSignal): Promise<PlannedApplication> {
+async function planOf(part: Part, decision: Decision, context: Context, signal: AbortSignal): Promise<PlannedApplication> {
+  const { application } = part;
   const { source, application: name } = partsOf(application);
   const base = { name, source, message: null, steps: [], diff: "", problems: [] };
   const lastGood = context.store.application(application)?.lastGood;
@@ -44,28 +47,34 @@ async function planOf(application: ApplicationId, decision: Decision, context: C
     case "quarantine":
       return { ...base, state: "held", message: `in quarantine: ${decision.reason}. To try it again: ctl retry ${name}` };
     case "keep":
-      return live === undefined ? { ...base, state: "in-sync" } : stepsTo(application, live, live, context, signal);
+      return live === undefined ? { ...base, state: "in-sync" } : stepsTo(part, { goal: live, live }, context, signal);
     case "roll-out": {
       // A plan pulls no image: what stood in the way last time may do so again.
       const last = context.store.application(application);
       const stood = last?.outcome === "held" && last.desired?.digest === decision.bundle?.digest ? last.held?.why : undefined;
-      const steps = await stepsTo(application, decision.bundle, live, context, signal);
+      const steps = await stepsTo(part, { goal: decision.bundle, live }, context, signal);
       return stood === undefined || steps.message !== null ? steps : { ...steps, message: `held when last tried: ${stood}` };
     }
   }
 }
 
 async function stepsTo(
-  application: ApplicationId,
-  goal: Bundle | undefined,
-  live: Bundle | undefined,
+  { application, passedOn, taken }: Part,
+  { goal, live }: { readonly goal: Bundle | undefined; readonly live: Bundle | undefined },
   context: Context,
   signal: AbortSignal,
 ): Promise<PlannedApplication> {
   const { source, application: name } = partsOf(application);
   const adopting = goal === undefined || goal.digest === live?.digest ? [] : await adoptionsOf(goal, context, signal);
   const observation = await observe({ application, bundle: goal, adopting }, context, signal);
-  const made = plan({ application, bundle: goal }, observation.observed);
+  const { observed } = observation;
+  const services = new Map(
+    [...observed.services].map(([service, seen]): [ServiceName, ObservedService] => {
+      const unit = taken.has(service) ? goal?.units.find((one) => one.service === service) : undefined;
+      return [service, unit === undefined ? seen : { ...seen, loaded: false, ours: true, startedFrom: unit }];
+    }),
+  );
+  const made = plan({ application, bundle: goal, passedOn }, { ...observed, services });
   const isNew = goal?.digest !== live?.digest;
   const lack = goal && (await preflight({ plan: made, bundle: goal, observation, isNew }, context, signal));
   return {

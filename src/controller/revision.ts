@@ -4,13 +4,15 @@ import type { Bundle } from "../core/bundle.ts";
 import type { Source } from "../core/config.ts";
 import type { Candidate } from "../core/decide.ts";
 import { layout, type Draft } from "../core/layout.ts";
-import { partsOf, type ApplicationId } from "../core/names.ts";
-import { rolloutOrder, needs } from "../core/order.ts";
+import { givenUp, passedOn } from "../core/moves.ts";
+import { partsOf, type ApplicationId, type Digest, type RelativePath, type ServiceName } from "../core/names.ts";
+import { rolloutOrder, needs, type Turn } from "../core/order.ts";
 import type { Snapshot } from "../ports.ts";
-import { act, guarded, remember, type Case } from "./act.ts";
+import { act, decisionOf, guarded, remember, repair, type Case } from "./act.ts";
 import { liveBundles, presentRendering, type Context } from "./context.ts";
 import { judge, witnessesOf } from "./judge.ts";
 import type { Moment } from "./rendering.ts";
+import { isUnfinished } from "./rollout.ts";
 
 export interface Task {
   readonly source: Source;
@@ -30,25 +32,88 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
   const byId = new Map(drafts.map((draft) => [draft.application, draft]));
   const cases = [...candidates].map(([application, candidate]): Case => {
     const cause = retry === application ? "retry" : asked ? "commit" : undefined;
-    return { application, candidate, draft: byId.get(application), commit, asked: cause, dependency: undefined };
+    return {
+      application,
+      candidate,
+      draft: byId.get(application),
+      commit,
+      asked: cause,
+      dependency: undefined,
+      passedOn: new Set(),
+      takes: false,
+    };
   });
   store.atomically(() => {
     for (const one of cases) remember(one, context);
   });
-  const live = liveBundles(context);
-  const next = new Map(cases.map(({ application, candidate }) => [application, nextBundle(candidate, live.get(application))]));
+  const turns = turnsOf(candidates, context);
+  const next = new Map(turns.map((turn) => [turn.id, turn.next]));
   const troubled: ApplicationId[] = [];
   const touched = new Set<ApplicationId>();
-  for (const application of rolloutOrder([...next.keys()].map((id) => ({ id, live: live.get(id), next: next.get(id) })))) {
+  const passed = new Set<ServiceName>();
+  const order = rolloutOrder(turns);
+  for (const [index, application] of order.entries()) {
     const one = cases.find((other) => other.application === application);
     if (one === undefined) continue;
     const dependency = troubled.find((other) => needs(next.get(application), next.get(other)));
-    const result = await guarded({ application }, () => act({ ...one, dependency }, context, signal), context, signal);
+    const passedOn = passedOnBy(application, { turns, candidates, later: order.slice(index + 1) }, context);
+    const takes = next.get(application)?.units.some(({ service }) => passed.has(service)) === true;
+    const result = await guarded({ application }, () => act({ ...one, dependency, passedOn, takes }, context, signal), context, signal);
+    if (result === "rolled out") for (const service of passedOn) passed.add(service);
     if (result !== "as wanted" && result !== "rolled out") troubled.push(application);
     if (result === "rolled out" || result === "undone") touched.add(application);
   }
   context.rendering.dealtWith(source.name, moment);
+  for (const one of cases) await clearAway(one, context, signal);
   return touched;
+}
+
+/** Each application as it is and as it shall be. */
+export function turnsOf(candidates: ReadonlyMap<ApplicationId, Candidate>, context: Context): readonly Turn[] {
+  const live = liveBundles(context);
+  return [...candidates].map(([id, candidate]) => ({ id, live: live.get(id), next: nextBundle(candidate, live.get(id)) }));
+}
+
+/** Only to an application that will be rolled out, as far as can be known before. */
+export function passedOnBy(
+  application: ApplicationId,
+  pass: {
+    readonly turns: readonly Turn[];
+    readonly candidates: ReadonlyMap<ApplicationId, Candidate>;
+    readonly later: readonly ApplicationId[];
+  },
+  context: Context,
+): ReadonlySet<ServiceName> {
+  const { turns, candidates, later } = pass;
+  const turn = turns.find(({ id }) => id === application);
+  if (turn === undefined || givenUp(turn).length === 0) return new Set();
+  const takers = turns.filter(({ id }) => {
+    const candidate = candidates.get(id);
+    if (candidate === undefined || !later.includes(id) || isUnfinished(id, context)) return false;
+    return decisionOf({ application: id, candidate }, context).do === "roll-out";
+  });
+  return passedOn(turn, turns, takers);
+}
+
+/** What an application has passed on is the other's now; or, where that one did not take it after all, to be stopped. */
+async function clearAway({ application }: Case, context: Context, signal: AbortSignal): Promise<void> {
+  const { store, bundles } = context;
+  const record = store.application(application);
+  if (record?.outcome !== "deployed" || isUnfinished(application, context)) return;
+  const bundle = record.lastGood === undefined ? undefined : bundles.get(record.lastGood);
+  const placed = new Map<RelativePath, Digest>(bundle?.files.map(({ path, digest }) => [path, digest]));
+  const inventory = store.inventory(application);
+  if ([...inventory.keys()].every((path) => placed.has(path))) return;
+  const started = store.started(application);
+  const past = store.deployments({ application, limit: 20 }).map(({ goal }) => goal);
+  const units = past.flatMap((goal) => (goal === "absent" || store.bundle(goal) === undefined ? [] : bundles.get(goal).units));
+  const isLeft = units.some(({ file, service }) => inventory.has(file) && !placed.has(file) && started.has(service));
+  if (isLeft) await guarded({ application, outcome: "failed" }, () => repair(record, undefined, context, signal), context, signal);
+  else store.saveInventory(application, placed);
+  // One that is gone altogether was kept until now for what it had passed on.
+  if (bundle !== undefined || store.inventory(application).size > 0 || isUnfinished(application, context)) return;
+  store.forgetApplication(application);
+  context.journal.tell({ type: "gone", application, service: undefined });
 }
 
 /** What the application would be if all goes well, or what it stays. */

@@ -1,6 +1,7 @@
 /** One rollout, from the saved intention to its end: applied and verified, or undone and verified. The only way to change the host. */
 
 import type { Bundle, Problem } from "../core/bundle.ts";
+import { filesOf } from "../core/moves.ts";
 import { digestOf, type ApplicationId, type Digest, type RelativePath, type Revision, type ServiceName } from "../core/names.ts";
 import { hindrance, type Turn } from "../core/order.ts";
 import { found, plan, stopsMore, targetOf, type Goal, type Plan } from "../core/plan.ts";
@@ -25,6 +26,7 @@ import type { ApplicationRecord, ContainerRow, StoredBundle } from "../ports.ts"
 import { apply, pullImages, type Failure } from "./apply.ts";
 import { adoptionsOf, saveAdoptions } from "./adopt.ts";
 import { liveBundles, type Context } from "./context.ts";
+import { inheritance, takeOver } from "./inherit.ts";
 import { observe, type Observation } from "./observe.ts";
 import { unknownStart } from "../core/observe.ts";
 import { preflight } from "./preflight.ts";
@@ -38,6 +40,8 @@ export interface Order {
   /** What Git had, to be saved with it; undefined when the database holds it already. */
   readonly stored: StoredBundle | undefined;
   readonly cause: Cause;
+  /** Services that another application, whose turn comes next, takes as they are. */
+  readonly passedOn?: ReadonlySet<ServiceName>;
   /** The last word before anything is touched: the reason against the plan, if any. */
   readonly permit?: (made: Plan) => string | undefined;
   readonly commit: { readonly revision: Revision; readonly ref: string; readonly author: string; readonly subject: string };
@@ -56,13 +60,15 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
   const { store } = context;
   if (isUnfinished(order.application, context))
     return { kind: "held", why: "its last rollout is not finished yet: that is gone on with at the next pass" };
-  const goal: Goal = { application: order.application, bundle: order.bundle };
+  const { passedOn = new Set<ServiceName>() } = order;
+  const goal: Goal = { application: order.application, bundle: order.bundle, passedOn };
   const fallback: Target = store.application(order.application)?.lastGood ?? "absent";
   const target: Target = order.bundle?.digest ?? "absent";
-  const hindered = target === fallback ? undefined : hindrance(turnTo(goal, fallback, context), liveBundles(context));
+  const hindered = target === fallback ? undefined : hindrance(turnTo(goal, fallback, context), liveBundles(context), passedOn);
   if (hindered !== undefined) return { kind: "held", why: hindered };
   const adopting = target === fallback || order.bundle === undefined ? [] : await adoptionsOf(order.bundle, context, signal);
-  const observation = await observe({ ...goal, adopting }, context, signal);
+  const inherited = inheritance(goal, context);
+  const observation = await observe({ ...goal, adopting, inherited }, context, signal);
   const made = plan(goal, observation.observed);
   if (made.conflicts.length > 0) {
     for (const [service, record] of observation.remembered)
@@ -91,10 +97,11 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
     const begun = applying(attempt);
     store.saveRollout(begun);
     saveAdoptions(adopting, attempt, context);
+    takeOver(goal, inherited, context);
     saveIntention(made, goal, observation, context);
     return begun;
   });
-  return { kind: "settled", settled: await goOn(intention, made, context, signal) };
+  return { kind: "settled", settled: await goOn(intention, { plan: made, passedOn }, context, signal) };
 }
 
 /** A rollout of it was interrupted, and could not be gone on with so far. Another one now would forget what that one has begun. */
@@ -106,16 +113,23 @@ export function isUnfinished(application: ApplicationId, { store }: Context): bo
 export async function resume(rollout: Rollout, starts: 0 | 1, context: Context, signal: AbortSignal): Promise<Settled> {
   const again = resumed(rollout, starts);
   context.store.saveRollout(again);
-  return goOn(again, undefined, context, signal);
+  return goOn(again, unprepared, context, signal);
 }
 
+/** What is known of a rollout beside what is saved of it: one that was interrupted goes on without. */
+interface Course {
+  /** To the goal, made already. */
+  readonly plan: Plan | undefined;
+  readonly passedOn: ReadonlySet<ServiceName>;
+}
+
+const unprepared: Course = { plan: undefined, passedOn: new Set() };
+
 /** Drives the phases to the end; each is saved before it begins. */
-async function goOn(first: Applying | Reverting, ready: Plan | undefined, context: Context, signal: AbortSignal): Promise<Settled> {
+async function goOn(first: Applying | Reverting, course: Course, context: Context, signal: AbortSignal): Promise<Settled> {
   let rollout: Rollout = first;
-  let prepared = ready;
   for (;;) {
-    const next: Rollout | Settled = await advance(rollout, prepared, context, signal);
-    prepared = undefined;
+    const next: Rollout | Settled = await advance(rollout, course, context, signal);
     if (next.phase === "settled") return next;
     save(next, rollout, context);
     rollout = next;
@@ -132,55 +146,55 @@ function save(next: Rollout, before: Rollout, { store }: Context): void {
   });
 }
 
-function advance(rollout: Rollout, prepared: Plan | undefined, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {
+function advance(rollout: Rollout, course: Course, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {
   switch (rollout.phase) {
     case "applying":
-      return applyGoal(rollout, prepared, context, signal);
+      return applyGoal(rollout, course, context, signal);
     case "verifying":
-      return verifyGoal(rollout, context, signal);
+      return verifyGoal(rollout, course, context, signal);
     case "reverting":
       return goBack(rollout, context, signal);
   }
 }
 
-async function applyGoal(rollout: Applying, prepared: Plan | undefined, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {
-  const done = await applyTarget(rollout, rollout.goal, { prepared }, context, signal);
+async function applyGoal(rollout: Applying, course: Course, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {
+  const done = await applyTarget(rollout, rollout.goal, course, context, signal);
   const now = context.clock.now();
   if (done === undefined) return applied(rollout, now);
   return giveUp(rollout, done, context);
 }
 
-async function verifyGoal(rollout: Verifying, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {
+async function verifyGoal(rollout: Verifying, course: Course, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {
   const verification = await verifyTarget(rollout, rollout.goal, rollout.since, context, signal);
   if (verification.trouble !== undefined) return giveUp(rollout, verification.trouble, context, verification);
   const now = context.clock.now();
   const took = `${Math.round((now.getTime() - rollout.startedAt.getTime()) / 100) / 10} s`;
   const well = rollout.goal === "absent" ? "removed" : `${describeHealth(verification.verdicts)} after ${took}`;
   const said = rollout.cause === "drift" ? `${found(context.store.deployment(rollout.deployment)?.steps ?? [])}; ${well}` : well;
-  return settle(verified(rollout, now, said), verification, context);
+  return settle(verified(rollout, now, said), { verification, passedOn: course.passedOn }, context);
 }
 
 async function goBack(rollout: Reverting, context: Context, signal: AbortSignal): Promise<Settled> {
   const wasAdopting = context.store.adoptions(rollout.application).length > 0;
-  const failed = await applyTarget(rollout, rollout.fallback, { prepared: undefined }, context, signal);
+  const failed = await applyTarget(rollout, rollout.fallback, unprepared, context, signal);
   const verification =
     failed === undefined ? await verifyTarget(rollout, rollout.fallback, context.clock.now(), context, signal) : undefined;
   const trouble = failed ?? verification?.trouble;
   const now = context.clock.now();
   if (trouble !== undefined) {
     const said = `${rollout.because}; going back failed too: ${trouble}; mend the host or push a fix`;
-    return settle(stuck(rollout, now, said), verification, context);
+    return settle(stuck(rollout, now, said), { verification }, context);
   }
   const said =
     rollout.fallback === "absent"
       ? `${rollout.because}; ${wasAdopting ? "it was taken away again, and what was there before it is back" : "there was nothing to go back to, so it was taken away again"}`
       : `${rollout.because}; back on the last good version`;
-  return settle(reverted(rollout, now, said), verification, context);
+  return settle(reverted(rollout, now, said), { verification }, context);
 }
 
 /** The last good can't be undone: when drift repair fails there is no other version to go to. */
 function giveUp(rollout: Applying | Verifying, because: string, context: Context, verification?: Verification): Reverting | Settled {
-  if (rollout.goal === rollout.fallback) return settle(stuck(rollout, context.clock.now(), because), verification, context);
+  if (rollout.goal === rollout.fallback) return settle(stuck(rollout, context.clock.now(), because), { verification }, context);
   return reverting(rollout, because);
 }
 
@@ -191,11 +205,11 @@ function giveUp(rollout: Applying | Verifying, because: string, context: Context
 async function applyTarget(
   rollout: Rollout,
   target: Target,
-  { prepared }: { readonly prepared: Plan | undefined },
+  { plan: prepared, passedOn }: Course,
   context: Context,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const goal: Goal = { application: rollout.application, bundle: bundleOf(target, context) };
+  const goal: Goal = { application: rollout.application, bundle: bundleOf(target, context), passedOn };
   const work = { deployment: rollout.deployment, bundle: goal.bundle };
   const carryOut = async (made: Plan): Promise<Failure | undefined> => {
     const [conflict] = made.conflicts;
@@ -249,10 +263,13 @@ async function verifyTarget(
   const bundle = bundleOf(target, context);
   if (bundle === undefined) return { verdicts: [], containers: new Map(), trouble: undefined };
   // Those of other applications that stopped with a network which was made anew, and were started again.
-  const started = new Set(context.store.deployment(deployment)?.steps.flatMap((step) => (step.kind === "start" ? [step.target] : [])));
+  const steps = context.store.deployment(deployment)?.steps ?? [];
+  const started = new Set(steps.flatMap((step) => (step.kind === "start" ? [step.target] : [])));
+  const refreshing = steps.filter(({ kind }) => kind === "reload-service" || kind === "signal" || kind === "keep");
+  const refreshed = new Set(refreshing.map(({ target }) => target as ServiceName));
   const others = [...liveBundles(context)].flatMap(([id, live]) => (id === application ? [] : [live]));
   const dependents = new Set(others.flatMap((other) => other.units.flatMap(({ service }) => (started.has(service) ? [service] : []))));
-  return verify({ bundle, others, dependents }, since, context, signal);
+  return verify({ bundle, others, dependents, refreshed }, since, context, signal);
 }
 
 function turnTo(goal: Goal, fallback: Target, context: Context): Turn {
@@ -267,8 +284,14 @@ function servicesOf(target: Target, context: Context): ReadonlySet<ServiceName> 
   return new Set(bundleOf(target, context)?.units.map((unit) => unit.service));
 }
 
+/** How a rollout ended, beside what its own phases know. */
+interface Ending {
+  readonly verification: Verification | undefined;
+  readonly passedOn?: ReadonlySet<ServiceName>;
+}
+
 /** The end, in one transaction: history, what is live now, quarantine, inventory. Then it is told. */
-function settle(settled: Settled, verification: Verification | undefined, context: Context): Settled {
+function settle(settled: Settled, { verification, passedOn = new Set() }: Ending, context: Context): Settled {
   const { store, journal } = context;
   const live = settled.shows ?? settled.fallback;
   const before = servicesOf(settled.fallback, context);
@@ -284,7 +307,7 @@ function settle(settled: Settled, verification: Verification | undefined, contex
           reason: messageOf(settled),
           since: settled.finishedAt,
         });
-    if (live === "absent" && settled.outcome === "deployed") {
+    if (live === "absent" && settled.outcome === "deployed" && passedOn.size === 0) {
       store.forgetApplication(settled.application);
       return;
     }
@@ -294,8 +317,13 @@ function settle(settled: Settled, verification: Verification | undefined, contex
       store.forgetAdoptions(settled.application);
     }
     // Else it stays as wide as it was: something of the goal may still be there, and is to be taken away.
+    // And what is passed on stays this application's, to be stopped, until the other one takes it.
+    const left = filesOf(bundleOf(settled.fallback, context), passedOn);
     if (settled.shows !== undefined)
-      store.saveInventory(settled.application, new Map<RelativePath, Digest>(bundle?.files.map((file) => [file.path, file.digest])));
+      store.saveInventory(
+        settled.application,
+        new Map<RelativePath, Digest>([...left, ...(bundle?.files ?? [])].map((file) => [file.path, file.digest])),
+      );
     store.saveApplication(recordOf(settled, live, verification, context));
     store.saveHealth(settled.application, verification?.verdicts ?? [], settled.finishedAt);
     if (bundle !== undefined) store.saveContainers(settled.deployment, containersOf(bundle, verification));

@@ -24,6 +24,8 @@ export interface Subjects {
   readonly bundle: Bundle;
   readonly others: readonly Bundle[];
   readonly dependents: ReadonlySet<ServiceName>;
+  /** Services that were reloaded, or sent a signal: as young as that. */
+  readonly refreshed: ReadonlySet<ServiceName>;
 }
 
 /** The first wait between two looks; it doubles up to the unit's interval, so that what is quickly up is quickly seen. */
@@ -35,7 +37,9 @@ const firstWait = 100;
  */
 export async function verify(subjects: Subjects, since: Date, context: Context, signal: AbortSignal): Promise<Verification> {
   const watched = [subjects.bundle, ...subjects.others].flatMap((bundle) =>
-    watch(bundle, since, context).filter(({ unit }) => bundle === subjects.bundle || subjects.dependents.has(unit.service)),
+    watch(bundle, { since, refreshed: subjects.refreshed }, context).filter(
+      ({ unit }) => bundle === subjects.bundle || subjects.dependents.has(unit.service),
+    ),
   );
   let containers: ReadonlyMap<ServiceName, ContainerState> = new Map();
   for (let wait = firstWait; ; wait *= 2) {
@@ -64,7 +68,7 @@ export async function lookOnce(
   context: Context,
   signal: AbortSignal,
 ): Promise<readonly Verdict[]> {
-  const watched = watch(bundle, context.clock.now(), context);
+  const watched = watch(bundle, { since: context.clock.now(), refreshed: new Set() }, context);
   for (const one of watched) {
     one.check = { ...one.check, patience: { ...one.check.patience, successThreshold: 1, failureThreshold: 1, startPeriod: 0 } };
     one.track = { ...one.track, healthyAt: one.track.since };
@@ -80,17 +84,24 @@ export function worst(healths: readonly Health[]): Health {
 }
 
 interface Watched {
+  /** When it was reloaded, or before. */
+  readonly refreshedAt: Date | undefined;
   readonly application: Bundle["application"];
   readonly unit: Unit;
   check: Check;
   track: Track;
 }
 
-function watch(bundle: Bundle, since: Date, { config }: Context): readonly Watched[] {
+function watch(
+  bundle: Bundle,
+  { since, refreshed }: { readonly since: Date; readonly refreshed: ReadonlySet<ServiceName> },
+  { config }: Context,
+): readonly Watched[] {
   return bundle.units
     .filter((unit) => unit.starts)
     .map((unit) => ({
       application: bundle.application,
+      refreshedAt: refreshed.has(unit.service) ? since : undefined,
       unit,
       check: checkIn(bundle, unit, config),
       track: newTrack(since),
@@ -127,7 +138,9 @@ async function lookAt(
       const state = services.get(one.unit.service);
       if (state === undefined) return;
       const sample = await probe(one, state, context, signal);
-      one.track = follow(one.track, one.unit, one.check, lookOf(state, byService, one.unit.service, sample, context.clock.now()));
+      const look = lookOf(state, byService, one.unit.service, sample, context.clock.now());
+      const activeSince = latest(look.activeSince, one.refreshedAt);
+      one.track = follow(one.track, one.unit, one.check, { ...look, activeSince });
     }),
   );
   return byService;
@@ -159,6 +172,7 @@ function lookOf(
   return { at, active, sub, result, exitStatus, restarts, activeSince, container, sample };
 }
 
+/** The first, or the other where that is later. */
 function latest(one: Date | undefined, other: Date | undefined): Date | undefined {
   return one === undefined || other === undefined || one > other ? one : other;
 }

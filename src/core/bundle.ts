@@ -33,6 +33,8 @@ export interface Input {
   readonly label: string;
   readonly within: string | undefined;
   readonly digest: Digest;
+  /** Of an asset that the container sees: mounted alone, as this very file, or with its directory. No part of any digest. */
+  readonly mounted?: "alone" | "within";
 }
 
 /** A quadlet of a bundle, or a plain unit. */
@@ -67,6 +69,10 @@ export interface Unit {
   readonly authFile: string | undefined;
   /** Whether Podman checks its health (HealthCmd= other than "none"). */
   readonly healthCmd: boolean;
+  /** Mounts something from its application's own directory: in another application that is another thing. */
+  readonly mountsOwn: boolean;
+  /** Whether systemd can reload it, and whether its own keys say that it is for changed files (`ReloadCmd=`, `ReloadSignal=`). */
+  readonly reload: "default" | "possible" | "never";
   /** Runs and ends (Type=oneshot): not restarted for having ended well. */
   readonly oneshot: boolean;
 }

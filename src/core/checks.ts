@@ -47,11 +47,12 @@ function settingsOf(unit: Unit, all: Settings): UnitHealthSettings | undefined {
 }
 
 /** A unit is named by its service, its file, or its file without suffix. */
-function settingsNames(unit: Unit): readonly string[] {
+export function settingsNames(unit: Unit): readonly string[] {
   return [unit.service, unit.name, baseOf(unit)];
 }
 
-function baseOf(unit: Unit): string {
+/** A unit's file name without suffix. */
+export function baseOf(unit: Unit): string {
   return unit.name.slice(0, unit.name.lastIndexOf("."));
 }
 

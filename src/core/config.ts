@@ -130,6 +130,9 @@ const unitHealth = z
   .refine((check) => check.http === undefined || check.tcp === undefined, "http and tcp exclude each other: keep one");
 export type UnitHealthSettings = z.infer<typeof unitHealth>;
 
+/** Signals that a process may take as "read your files again"; one that ends it would be a restart. */
+const reactions = /^(?:restart|reload|none|signal:(?:HUP|INT|QUIT|USR1|USR2|ALRM|CONT|WINCH))$/;
+
 /** An application's own pgo.toml, in Git beside its quadlets. */
 export const applicationSettings = z.strictObject({
   health: z.record(z.string(), unitHealth).default({}).describe("By unit file name without suffix, or by service name."),
@@ -141,6 +144,13 @@ export const applicationSettings = z.strictObject({
     )
     .default({})
     .describe('Instances of templates, by the template\'s name: "web@" = ["a", "b"] makes web@a and web@b.'),
+  on_change: z
+    .record(
+      z.string(),
+      z.string().regex(reactions, 'must be "restart", "reload", "none" or "signal:" and a signal such as HUP, USR1 or USR2'),
+    )
+    .default({})
+    .describe("By unit file name without suffix, or by service name: what is done when nothing but mounted files of it changed."),
 });
 export type ApplicationSettings = z.infer<typeof applicationSettings>;
 

@@ -1,7 +1,7 @@
 /** Dependency order: what must be there before what. */
 
 import type { Bundle, Unit } from "./bundle.ts";
-import type { ApplicationId } from "./names.ts";
+import type { ApplicationId, ServiceName } from "./names.ts";
 
 /** Units so that what a unit uses or comes after stands before it; by name where nothing else decides. */
 export function startOrder(units: readonly Unit[]): readonly Unit[] {
@@ -64,8 +64,13 @@ export function rolloutOrder(turns: readonly Turn[]): readonly ApplicationId[] {
     for (const used of named(turn.live, (unit) => [...unit.uses, ...unit.after])) usersOf.set(used, [...(usersOf.get(used) ?? []), turn]);
   const before = (turn: Turn): readonly Turn[] => {
     const givers = named(turn.next, (unit) => [unit.name]).filter((other) => !has(other.next, turn.next));
-    const needed = named(turn.next, (unit) => [...unit.uses, ...unit.after]).filter((other) => needs(turn.next, other.next));
-    const users = (usersOf.get(turn) ?? []).filter((other) => lost(turn, other.live) !== undefined);
+    // What takes a unit comes after what gives it, also where that still needs it.
+    const needed = named(turn.next, (unit) => [...unit.uses, ...unit.after]).filter((other) => {
+      const moves = movesFrom(turn, other).map(({ name }) => name);
+      return turn.next?.units.some((unit) => other.next?.units.some((one) => !moves.includes(one.name) && dependsOn(unit, one)));
+    });
+    const moved = new Set(turns.flatMap((other) => movesFrom(turn, other).map(({ service }) => service)));
+    const users = (usersOf.get(turn) ?? []).filter((other) => lost(turn, other.live, moved) !== undefined);
     return [...new Set([...givers, ...needed, ...users])].filter((other) => other !== turn);
   };
   return inOrder(turns, ({ id }) => id, before).map(({ id }) => id);
@@ -73,23 +78,36 @@ export function rolloutOrder(turns: readonly Turn[]): readonly ApplicationId[] {
 
 /**
  * What speaks against a turn beside what the other applications are now: a unit would be there twice, or one would go away that is still
- * needed. It holds whatever Git wants of the others: they may stay as they are, or come back to it.
+ * needed. It holds whatever Git wants of the others: they may stay as they are, or come back to it. `passedOn` goes to another as it is,
+ * and so does not go away.
  */
-export function hindrance(turn: Turn, others: ReadonlyMap<ApplicationId, Bundle>): string | undefined {
+export function hindrance(
+  turn: Turn,
+  others: ReadonlyMap<ApplicationId, Bundle>,
+  passedOn: ReadonlySet<ServiceName> = new Set(),
+): string | undefined {
   for (const [id, other] of others) {
     if (id === turn.id) continue;
     const taken = turn.next?.units.find((unit) => other.units.some((one) => one.name === unit.name || one.service === unit.service));
     if (taken !== undefined) return `${taken.name} makes ${taken.service}, which ${id} still has`;
-    const needed = lost(turn, other);
+    const needed = lost(turn, other, passedOn);
     if (needed !== undefined) return `${id} still needs ${needed.name}, which would go away`;
   }
-  return undefined;
+  const own = turn.live?.units.find(
+    ({ name, service }) =>
+      !passedOn.has(service) &&
+      turn.next?.units.some((kept) => kept.uses.includes(name)) === true &&
+      !turn.next.units.some((kept) => kept.name === name),
+  );
+  if (own === undefined) return undefined;
+  return `it still needs ${own.name}, which would go away: move that in a commit that changes nothing of it nor of its users`;
 }
 
 /** The first unit that a turn takes away and that a bundle names. */
-function lost({ live, next }: Turn, user: Bundle | undefined): Unit | undefined {
+function lost({ live, next }: Turn, user: Bundle | undefined, passedOn: ReadonlySet<ServiceName>): Unit | undefined {
   return live?.units.find(
     (unit) =>
+      !passedOn.has(unit.service) &&
       next?.units.some((kept) => kept.name === unit.name && kept.service === unit.service) !== true &&
       user?.units.some((one) => dependsOn(one, unit)) === true,
   );
@@ -98,6 +116,15 @@ function lost({ live, next }: Turn, user: Bundle | undefined): Unit | undefined 
 /** Whether something of the first names something of the second. */
 export function needs(bundle: Bundle | undefined, other: Bundle | undefined): boolean {
   return bundle?.units.some((unit) => other?.units.some((one) => dependsOn(unit, one))) === true;
+}
+
+/** Units that one turn gives up and another one has afterwards. */
+function movesFrom(turn: Turn, other: Turn): readonly Unit[] {
+  if (turn === other) return [];
+  return (turn.live?.units ?? []).filter(
+    ({ name }) =>
+      turn.next?.units.some((unit) => unit.name === name) !== true && other.next?.units.some((unit) => unit.name === name) === true,
+  );
 }
 
 function has(bundle: Bundle | undefined, other: Bundle | undefined): boolean {

@@ -15,6 +15,7 @@ import type { Bundle, BundleFile, Input, Problem, Unit } from "./bundle.ts";
 import { roleOf } from "./kinds.ts";
 import { isUnitText } from "./layout.ts";
 import type { ApplicationId, Digest, RelativePath, ServiceName } from "./names.ts";
+import { onChangeOf, writtenInPlace } from "./on-change.ts";
 import { startOrder } from "./order.ts";
 import { placeOf, shownPath } from "./placing.ts";
 import { recreations, startSteps, type Recreation } from "./starts.ts";
@@ -75,7 +76,13 @@ export type Step = { readonly because: string } & (
   | { readonly kind: "disable"; readonly service: ServiceName }
   | { readonly kind: "enable"; readonly service: ServiceName }
   | { readonly kind: "remove"; readonly path: RelativePath }
-  | { readonly kind: "write"; readonly file: BundleFile; readonly replaces: Digest | undefined }
+  | {
+      readonly kind: "write";
+      readonly file: BundleFile;
+      readonly replaces: Digest | undefined;
+      /** Into the file that is there: somebody has it mounted alone, and runs on. */
+      readonly inPlace: boolean;
+    }
   /** Moves a file that a person placed to the backup, or copies it where one of ours is written over it. */
   | { readonly kind: "adopt"; readonly service: ServiceName; readonly path: string }
   /** Brings such a file back from the backup. */
@@ -84,6 +91,11 @@ export type Step = { readonly because: string } & (
   | { readonly kind: "revive"; readonly service: ServiceName; readonly verb: "start" | "restart" }
   | { readonly kind: "reload" }
   | { readonly kind: "reset-failed"; readonly service: ServiceName }
+  /** For changed files that it has mounted: it runs on. */
+  | { readonly kind: "reload-service"; readonly service: ServiceName; readonly unit: Unit }
+  | { readonly kind: "signal"; readonly service: ServiceName; readonly unit: Unit; readonly signal: string }
+  /** It reads them by itself: only what it runs is noted. */
+  | { readonly kind: "keep"; readonly service: ServiceName; readonly unit: Unit }
   | { readonly kind: "remove-network"; readonly network: string; readonly service: ServiceName }
   | {
       readonly kind: "start";
@@ -131,11 +143,13 @@ export function plan(goal: Goal, observed: Observed): Plan {
     .filter((path) => observed.files.has(path) && !files.some((file) => file.path === path) && !left.has(path))
     .sort()
     .map((path): Step => ({ kind: "remove", path, because: goal.bundle === undefined ? "the application is gone" : "not in the bundle" }));
+  const inPlace = writtenInPlace(goal.bundle);
   const writes = files
     .filter(({ path, digest }) => observed.files.get(path)?.digest !== digest)
     .map((file): Step => {
       const present = observed.files.get(file.path);
-      return { kind: "write", file, replaces: present?.digest, because: present === undefined ? "not on the host" : "differs on the host" };
+      const because = present === undefined ? "not on the host" : "differs on the host";
+      return { kind: "write", file, replaces: present?.digest, inPlace: present !== undefined && inPlace.has(file.path), because };
     });
   const [copies, moves, back] = [adoptSteps(sides, "in place"), adoptSteps(sides, "elsewhere"), giveBackSteps(sides)];
   const recreated = recreations(units, observed);
@@ -155,7 +169,9 @@ export function plan(goal: Goal, observed: Observed): Plan {
       ...cleanUp(others, observed),
       ...enables(units, observed),
       ...recreated.flatMap(recreate),
-      ...startSteps(units, recreated, observed).map((step) => withOrigin(step, sides)),
+      ...startSteps({ units, onChange: (unit) => onChangeOf(unit, goal.bundle) }, recreated, observed).map((step) =>
+        withOrigin(step, sides),
+      ),
       ...reviveSteps(sides, observed),
       ...stops(objects, observed),
       ...cleanUp(objects, observed),
@@ -305,6 +321,9 @@ export function targetOf(step: Step): string {
     case "disable":
     case "revive":
     case "reset-failed":
+    case "reload-service":
+    case "signal":
+    case "keep":
       return step.service;
     case "adopt":
     case "give-back":
@@ -354,6 +373,9 @@ export function explain(steps: readonly Step[]): readonly string[] {
       case "adopt":
       case "give-back":
       case "reset-failed":
+      case "reload-service":
+      case "signal":
+      case "keep":
       case "remove-network":
         return `  ${step.kind} ${targetOf(step)}: ${step.because}`;
     }

@@ -1,5 +1,6 @@
 /** What a unit says: which service comes of it, which Podman object, and which other units and files it names (podman-systemd.unit(5)). */
 
+import type { Unit } from "./bundle.ts";
 import { isQuadlet, isQuadletKind, kindOf, roleOf, traitsOf, type QuadletKind, type UnitKind } from "./kinds.ts";
 import { serviceName, unitName, type ServiceName, type UnitName } from "./names.ts";
 import { lastValue, values, words, type Entry } from "./unit-text.ts";
@@ -20,6 +21,9 @@ export interface UnitFacts {
   readonly triggers: readonly ServiceName[];
   /** Paths as written that are relative to the unit's directory: env files, mounted files and directories, build contexts. */
   readonly paths: readonly string[];
+  /** Those of them that a container sees as they are on the host. */
+  readonly mounts: readonly string[];
+  readonly reload: Unit["reload"];
 }
 
 /**
@@ -51,6 +55,8 @@ function quadletFacts(name: UnitName, kind: QuadletKind, entries: readonly Entry
     installs: false,
     triggers: [],
     paths: relativePaths(entries, kind),
+    mounts: mountedPaths(entries, section),
+    reload: reloadOf(entries, kind),
   };
 }
 
@@ -69,6 +75,8 @@ function plainFacts(name: UnitName, entries: readonly Entry[]): UnitFacts {
     installs: ["WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also"].some((key) => values(entries, "Install", key).length > 0),
     triggers: triggersOf(name, entries),
     paths: [],
+    mounts: [],
+    reload: reloadOf(entries, undefined),
   };
 }
 
@@ -126,11 +134,23 @@ function relativePaths(entries: readonly Entry[], kind: QuadletKind): readonly s
   const { section } = traitsOf(kind);
   const all = (key: string) => values(entries, section, key).map(({ value }) => value);
   const named = [...all("EnvironmentFile").map((path) => path.replace(/^-/, "")), ...all("Yaml"), ...all("ConfigMap")];
-  const mounted = [...all("Volume").map((value) => value.split(":")[0] ?? ""), ...mountSources(entries, section)];
   const secrets = kind === "build" ? all("Secret").map((value) => /(?:^|,)src=([^,]+)/.exec(value)?.[1] ?? "") : [];
-  return [...new Set([...named, ...mounted.filter((path) => path.startsWith(".")), ...secrets, ...contextOf(entries, kind)])].filter(
+  return [...new Set([...named, ...mountedPaths(entries, section), ...secrets, ...contextOf(entries, kind)])].filter(
     (path) => path !== "" && !path.includes("%") && !/^[a-z]+:\/\//.test(path),
   );
+}
+
+function mountedPaths(entries: readonly Entry[], section: string): readonly string[] {
+  const volumes = values(entries, section, "Volume").map(({ value }) => value.split(":")[0] ?? "");
+  return [...volumes, ...mountSources(entries, section)].filter((path) => path.startsWith("."));
+}
+
+/** ReloadCmd= and ReloadSignal= (Podman 5.5) become ExecReload=; Type=notify-reload brings its own (systemd.service(5)). */
+function reloadOf(entries: readonly Entry[], kind: QuadletKind | undefined): UnitFacts["reload"] {
+  if (kind === "container" && ["ReloadCmd", "ReloadSignal"].some((key) => (lastValue(entries, "Container", key) ?? "") !== ""))
+    return "default";
+  const possible = (lastValue(entries, "Service", "ExecReload") ?? "") !== "" || lastValue(entries, "Service", "Type") === "notify-reload";
+  return possible ? "possible" : "never";
 }
 
 function contextOf(entries: readonly Entry[], kind: QuadletKind): readonly string[] {

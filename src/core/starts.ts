@@ -3,6 +3,7 @@
 import type { Input, Unit } from "./bundle.ts";
 import { roleOf } from "./kinds.ts";
 import type { ApplicationId, ServiceName } from "./names.ts";
+import { differsByMounted, type OnChange } from "./on-change.ts";
 import { dependsOn, startOrder } from "./order.ts";
 import type { Observed, ObservedService, Step } from "./plan.ts";
 
@@ -47,21 +48,31 @@ export function recreations(units: readonly Unit[], observed: Observed): readonl
   });
 }
 
+/** What shall run, and what a changed mounted file means for it. */
+export interface Wanted {
+  readonly units: readonly Unit[];
+  readonly onChange: (unit: Unit) => OnChange;
+}
+
 /** In dependency order; dependents of other applications at the end. */
-export function startSteps(units: readonly Unit[], recreated: readonly Recreation[], observed: Observed): readonly Step[] {
+export function startSteps({ units, onChange }: Wanted, recreated: readonly Recreation[], observed: Observed): readonly Step[] {
   const ordered = startOrder(units);
-  const moves = new Map(ordered.map((unit): [Unit, Move] => [unit, moveOf(unit, units, observed)]));
+  const moves = new Map(
+    ordered.map((unit): [Unit, Move] => [unit, softened(unit, moveOf(unit, units, observed), onChange(unit), observed)]),
+  );
   for (const { network, users, because } of recreated) {
     moves.set(network, { verb: "start", because });
     for (const unit of units)
       if (users.includes(unit.service) && moves.get(unit)?.verb !== "restart")
         moves.set(unit, { verb: "restart", because: `${network.name} is made anew` });
   }
+  hardenUsers(ordered, moves);
   for (const pod of ordered) if (pod.kind === "pod") movePod(pod, units, moves, observed);
   const restarted = ordered.filter((unit) => moves.get(unit)?.verb === "restart");
   const own = ordered.flatMap((unit): readonly Step[] => {
-    const { verb, because } = moves.get(unit) ?? still;
+    const { verb, because, reaction } = moves.get(unit) ?? still;
     if (verb === "none") return [];
+    if (verb === "refresh") return [refreshStep(unit, because, reaction)];
     if (verb === "start") return [{ kind: "start", service: unit.service, unit, because }];
     const alone = roleOf(unit.kind) === "supply";
     const carries = alone ? [] : restarted.filter((other) => other !== unit && dependsOn(other, unit)).map(({ service }) => service);
@@ -83,8 +94,9 @@ export function startSteps(units: readonly Unit[], recreated: readonly Recreatio
 }
 
 interface Move {
-  readonly verb: "none" | "start" | "restart";
+  readonly verb: "none" | "start" | "restart" | "refresh";
   readonly because: string;
+  readonly reaction?: OnChange;
 }
 
 const still: Move = { verb: "none", because: "" };
@@ -140,6 +152,38 @@ function movePod(pod: Unit, units: readonly Unit[], moves: Map<Unit, Move>, obse
   if (moves.get(pod)?.verb !== "restart") return;
   for (const member of members)
     if (moves.get(member)?.verb !== "restart") moves.set(member, { verb: "restart", because: `${pod.name} restarts` });
+}
+
+/** A restart for nothing but mounted files is less than that where the unit or its application says so. */
+function softened(unit: Unit, move: Move, reaction: OnChange, observed: Observed): Move {
+  const service = observed.services.get(unit.service);
+  if (move.verb !== "restart" || reaction.how === "restart" || service?.activity !== "running" || service.startedFrom === undefined)
+    return move;
+  return differsByMounted(service.startedFrom.inputs, unit.inputs) ? { verb: "refresh", because: move.because, reaction } : move;
+}
+
+/** What it needs takes it along when it restarts, and then there may be nobody to take a signal. */
+function hardenUsers(ordered: readonly Unit[], moves: Map<Unit, Move>): void {
+  for (const unit of ordered) {
+    const move = moves.get(unit);
+    const needed = ordered.find((other) => other !== unit && moves.get(other)?.verb === "restart" && dependsOn(unit, other));
+    if (move?.verb === "refresh" && needed !== undefined)
+      moves.set(unit, { verb: "restart", because: `${move.because}, and ${needed.service}, which it needs, restarts` });
+  }
+}
+
+function refreshStep(unit: Unit, because: string, reaction: OnChange | undefined): Step {
+  const { service } = unit;
+  switch (reaction?.how) {
+    case "reload":
+      return { kind: "reload-service", service, unit, because };
+    case "signal":
+      return { kind: "signal", service, unit, signal: reaction.signal, because: `${because}: SIG${reaction.signal}` };
+    case "none":
+    case "restart":
+    case undefined:
+      return { kind: "keep", service, unit, because: `${because}: it reads that by itself` };
+  }
 }
 
 function restartIfChanged(service: ObservedService, unit: Unit): Move {

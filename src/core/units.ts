@@ -102,14 +102,15 @@ function unitOf(one: Sketch, assets: readonly Asset[], others: readonly Unit[], 
         ? []
         : [{ label: path, within: undefined, digest: digestOf(...live.flatMap(({ section, key, value }) => [section, key, value])) }];
     }),
-    ...[...mounted].map((asset) => ({ label: asset.path, within: undefined, digest: asset.digest })),
+    ...[...mounted].map(({ path, digest }) => ({ label: path, within: undefined, digest, ...mountOf(path, directory, facts) })),
     ...supplies.map((supply) => ({ label: supply.name, within: undefined, digest: supply.digest })),
   ];
   return {
     name,
     kind,
     file: placeFor(text.path),
-    ...{ service, object, uses, after, pod, image, authFile, healthCmd, oneshot, installs },
+    ...{ service, object, uses, after, pod, image, authFile, healthCmd, oneshot, installs, reload: facts.reload },
+    mountsOwn: facts.mounts.length > 0,
     starts: startsByItself(one, triggered),
     files: [
       ...new Set([placeFor(text.path), ...dropIns.map(({ path }) => placeFor(path)), ...[...mounted].flatMap(({ placed }) => placed)]),
@@ -118,6 +119,13 @@ function unitOf(one: Sketch, assets: readonly Asset[], others: readonly Unit[], 
     // Sorted: the order of keys is no reason to restart.
     digest: digestOf(...inputs.map(({ label, within, digest }) => digestOf(label, within ?? "", digest)).sort()),
   };
+}
+
+/** How the container sees an asset, if it does. */
+function mountOf(path: RelativePath, directory: string, { mounts }: UnitFacts): Pick<Input, "mounted"> {
+  const targets = mounts.map((mount) => resolve(directory, mount)).filter((target) => target !== undefined);
+  if (targets.includes(path)) return { mounted: "alone" };
+  return targets.some((target) => target === "" || path.startsWith(`${target}/`)) ? { mounted: "within" } : {};
 }
 
 /** As a person would: `systemctl enable --now` what can be enabled, and timers, sockets and paths, but not what these trigger. */

@@ -111,6 +111,15 @@ export async function podmanContract(t: TestContext, scene: PodmanScene): Promis
     assert.match(pulled.trouble, /^pull UPPER\/x: Invalid image name "UPPER\/x".*$/);
   });
 
+  await t.test("a signal goes to a container's first process, and one that is not there is told", async () => {
+    const plain = (await podman.containers(signal)).find((one) => (one.service as string) === "plain.service");
+    assert.deepEqual(await podman.signal(plain?.id ?? "", "CONT", signal), { ok: true, value: undefined });
+    assert.deepEqual(await podman.signal("nosuch", "CONT", signal), {
+      ok: false,
+      trouble: 'send SIGCONT to container nosuch: podman answers 404: no container with name or ID "nosuch" found: no such container',
+    });
+  });
+
   await t.test("a network goes when no container uses it, and may be gone already", async () => {
     for (let round = 0; round < 2; round++) assert.deepEqual(await podman.removeNetwork("spare", signal), { ok: true, value: undefined });
     assert.deepEqual(await podman.removeNetwork("busy", signal), {

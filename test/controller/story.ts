@@ -20,6 +20,10 @@ export interface Container {
   readonly wanted: boolean;
   readonly dropIn: string | undefined;
   readonly conf: string | undefined;
+  /** Its configuration is mounted as a single file. */
+  readonly single: boolean;
+  /** What is done when that changes. */
+  readonly reaction: "reload" | "signal:HUP" | undefined;
   readonly env: string | undefined;
   readonly comment: boolean;
 }
@@ -60,10 +64,19 @@ export function applicationFiles(name: string, { web, db, wanderer, flaw }: Appl
   for (const [unit, made] of units) Object.assign(files, containerFiles(name, unit, made, made === web ? needed : undefined));
   if (units.some(([, made]) => made.network)) files[`${name}/${name}.network`] = "[Network]\n";
   if (name === "base") files["base/shared.network"] = "[Network]\n";
-  if (wanderer) files[`${name}/wanderer.container`] = "[Container]\nImage=localhost/good:1\n";
+  if (wanderer) {
+    files[`${name}/wanderer.container`] = "[Container]\nImage=localhost/good:1\nNetwork=wide.network\nEnvironmentFile=wanderer.env\n";
+    files[`${name}/wanderer.env`] = "A=1\n";
+    files[`${name}/wide.network`] = "[Network]\n";
+  }
   const probes = units.filter(([, made]) => made.checkedBy === "probe");
-  if (probes.length > 0)
-    files[`${name}/pgo.toml`] = probes.map(([unit]) => `[health.${unit}]\nhttp = { url = "http://${unit}.service/" }\n`).join("");
+  const reactions = units.filter(([, made]) => made.reaction !== undefined);
+  if (probes.length > 0 || reactions.length > 0)
+    files[`${name}/pgo.toml`] = [
+      "[on_change]\n",
+      ...reactions.map(([unit, made]) => `${unit} = "${made.reaction ?? ""}"\n`),
+      ...probes.map(([unit]) => `[health.${unit}]\nhttp = { url = "http://${unit}.service/" }\n`),
+    ].join("");
   switch (flaw) {
     case "unparsable":
       files[`${name}/${name}-bad.container`] = "[Container]\nImage=localhost/good:1\nnonsense\n";
@@ -93,10 +106,14 @@ function containerFiles(application: string, unit: string, made: Container, need
     ...(made.shared ? ["Network=shared.network"] : []),
     ...(made.checkedBy === "podman" ? ["HealthCmd=true"] : []),
     ...(made.notify && made.checkedBy === "podman" ? ["Notify=healthy"] : []),
-    ...(made.conf === undefined ? [] : [`Volume=./${unit}:/conf:ro`]),
+    ...(made.conf === undefined ? [] : [made.single ? `Volume=./${unit}/site.conf:/site.conf:ro` : `Volume=./${unit}:/conf:ro`]),
     ...(made.env === undefined ? [] : [`EnvironmentFile=${unit}.env`]),
   ];
-  const own = [...(made.oneshot ? ["Type=oneshot"] : []), ...(made.restart && !made.oneshot ? ["Restart=on-failure"] : [])];
+  const own = [
+    ...(made.reaction === "reload" ? ["ExecReload=/bin/true"] : []),
+    ...(made.oneshot ? ["Type=oneshot"] : []),
+    ...(made.restart && !made.oneshot ? ["Restart=on-failure"] : []),
+  ];
   const text = [
     ...(made.comment ? ["# a comment", "[Unit]", "Description=x"] : []),
     ...(made.needsOther && needed !== undefined ? ["[Unit]", `Requires=${needed}`, `After=${needed}`] : []),
@@ -134,6 +151,8 @@ function container(images: readonly string[]): fc.Arbitrary<Container> {
     wanted: fc.boolean(),
     dropIn: version,
     conf: version,
+    single: fc.boolean(),
+    reaction: fc.constantFrom(undefined, undefined, "reload", "signal:HUP"),
     env: version,
     comment: fc.boolean(),
   });
@@ -185,7 +204,7 @@ const plain: Container = {
     oneshot: false,
     wanted: false,
   },
-  ...{ dropIn: undefined, conf: undefined, env: undefined, comment: false },
+  ...{ dropIn: undefined, conf: undefined, single: false, reaction: undefined, env: undefined, comment: false },
 };
 
 // ---- what happens ----

@@ -255,11 +255,18 @@ export class World {
         return;
       case "enable":
       case "disable":
-      // Nobody's files are taken over here.
       case "adopt":
       case "give-back":
       case "revive":
+      case "keep":
         return;
+      case "reload-service":
+      case "signal": {
+        const running = this.running.get(step.service);
+        if (running?.active !== "active") throw new Error(`${step.kind} ${step.service}: it is not active`);
+        running.runs = describe(step.unit, this.disk, this.loaded.get(step.service)?.text ?? "");
+        return;
+      }
       case "start":
         this.start(step.service);
         return;
@@ -279,7 +286,7 @@ export class World {
   private save(step: Step): void {
     if (step.kind === "reload") this.reloadPending = false;
     if (step.kind === "reset-failed") this.records.delete(step.service);
-    if (step.kind === "start" || step.kind === "restart") {
+    if ("unit" in step) {
       const { digest, inputs } = step.unit;
       this.records.set(step.service, { digest, inputs, invocation: this.running.get(step.service)?.invocation ?? "" });
     }

@@ -2,10 +2,11 @@
 
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 
 import fc from "fast-check";
 
-import type { Bundle } from "../../src/core/bundle.ts";
+import type { Bundle, Unit } from "../../src/core/bundle.ts";
 import { relativePath, serviceName, digestOf } from "../../src/core/names.ts";
 import { explain, found, plan } from "../../src/core/plan.ts";
 import { Crash, World, bundleOf } from "./model.ts";
@@ -89,6 +90,47 @@ suite("a plan names each step and its reason", () => {
     assert.deepEqual(explain(world.pass(bundleOf({ ...texts, "conf/site.conf": "2" }))), [
       "~ conf/site.conf",
       "  restart web.service: conf/site.conf changed",
+    ]);
+  });
+
+  test("a changed asset of a unit that its application says to reload is followed by that alone, in place where it is mounted alone", () => {
+    const texts = {
+      "web.container": `${web}Volume=./conf/site.conf:/site.conf\n[Service]\nExecReload=/bin/true\n`,
+      "conf/site.conf": "1",
+      "pgo.toml": '[on_change]\nweb = "reload"\n',
+    };
+    const { world } = deployed(texts);
+    const steps = world.pass(bundleOf({ ...texts, "conf/site.conf": "2" }));
+    assert.deepEqual(explain(steps), ["~ conf/site.conf", "  reload-service web.service: conf/site.conf changed"]);
+    assert.deepEqual(
+      steps.flatMap((step) => (step.kind === "write" ? [step.inPlace] : [])),
+      [true],
+    );
+  });
+
+  test("a unit with ReloadSignal= of its own is reloaded, unless its application says otherwise", () => {
+    const texts = { "web.container": `${web}Volume=./conf:/conf\nReloadSignal=HUP\n`, "conf/site.conf": "1" };
+    const changed = { ...texts, "conf/site.conf": "2" };
+    assert.equal(deployed(texts).world.pass(bundleOf(changed)).at(-1)?.kind, "reload-service");
+    const otherwise = { "pgo.toml": '[on_change]\nweb = "restart"\n' };
+    assert.equal(
+      deployed({ ...texts, ...otherwise })
+        .world.pass(bundleOf({ ...changed, ...otherwise }))
+        .at(-1)?.kind,
+      "restart",
+    );
+  });
+
+  test("a service that is passed on to another application is not stopped, and one beside it is", () => {
+    const { world, bundle } = deployed({ "web.container": web, "db.container": web, "app.container": web });
+    const goal = bundleOf({ "app.container": web });
+    const passedOn = new Set([serviceName("web.service")]);
+    assert.deepEqual(explain(plan({ application: bundle.application, bundle: goal, passedOn }, world.observe(goal)).steps), [
+      "  stop db.service: db.container is gone",
+      "- db.container",
+      "- web.container",
+      "  daemon-reload: 2 unit files changed",
+      "  reset-failed db.service: db.container is gone",
     ]);
   });
 
@@ -203,16 +245,17 @@ const anyBundle = fc
     built: fc.constantFrom("", "1", "2"),
     dropIn: fc.option(fc.constantFrom("1", "2"), { nil: undefined }),
     asset: fc.constantFrom("1", "2"),
+    onChange: fc.constantFrom("", "reload", "signal:HUP", "restart"),
     comment: fc.constantFrom("", "# a comment\n"),
   })
-  .map(({ units, image, network, pod, built, dropIn, asset, comment }) => {
+  .map(({ units, image, network, pod, built, dropIn, asset, onChange, comment }) => {
     const texts: Record<string, string> = {};
     for (const name of units) {
       const lines = [
         name === "d" && built !== "" ? "Image=x.build" : `Image=localhost/x:${image[name] ?? "1"}`,
         ...(network !== "" && !(pod !== "" && name >= "c") ? ["Network=app.network"] : []),
         ...(pod !== "" && name >= "c" ? ["Pod=p.pod"] : []),
-        ...(name === "a" ? ["Volume=./conf:/c"] : []),
+        ...(name === "a" ? ["Volume=./conf:/c", "[Service]", "ExecReload=/bin/true"] : []),
       ];
       texts[`${name}.container`] = `${comment}[Container]\n${lines.join("\n")}\n`;
     }
@@ -221,6 +264,7 @@ const anyBundle = fc
     if (built !== "")
       Object.assign(texts, { "x.build": "[Build]\nImageTag=localhost/x\nSetWorkingDirectory=./build\n", "build/Containerfile": built });
     if (units.includes("a")) texts["conf/x"] = asset;
+    if (units.includes("a") && onChange !== "") texts["pgo.toml"] = `[on_change]\na = "${onChange}"\n`;
     if (units.includes("b") && dropIn !== undefined) texts["b.container.d/10.conf"] = `[Container]\nLabel=x=${dropIn}\n`;
     return Object.keys(texts).length === 0 ? undefined : shownAs(bundleOf(texts), texts);
   });
@@ -303,11 +347,18 @@ test("from any goal to any other, through a crash at any step and whatever befal
   );
 });
 
+/** What only has other files mounted now may be told so while it runs on. */
+function isRestarted(old: Unit | undefined, unit: Unit, after: Bundle | undefined): boolean {
+  const runsOn = ["reload", "signal:HUP"].includes(after?.settings.on_change["a"] ?? "") && unit.name === "a.container";
+  const made = (one: Unit | undefined) => one?.inputs.filter(({ mounted }) => !runsOn || mounted === undefined);
+  return !isDeepStrictEqual(made(old), made(unit));
+}
+
 /** What a change may touch: what differs, what is in a network that does, what is in a pod that goes. */
 function touchable(before: Bundle | undefined, after: Bundle | undefined): ReadonlySet<string> {
   const olds = new Map(before?.units.map((unit) => [unit.service, unit]));
   const touched = new Set(
-    (after?.units ?? []).filter((unit) => olds.get(unit.service)?.digest !== unit.digest).map((unit) => unit.service),
+    (after?.units ?? []).filter((unit) => isRestarted(olds.get(unit.service), unit, after)).map((unit) => unit.service),
   );
   for (let size = -1; size !== touched.size;) {
     size = touched.size;

@@ -23,16 +23,16 @@ export interface Fault {
 }
 
 const calls = {
-  host: /^(?:write|remove|takeAway|putBack|removeNetwork|saveSecret|removeSecret|reload|job|resetFailed|pull)$/,
+  host: /^(?:write|overwrite|remove|takeAway|putBack|removeNetwork|signal|saveSecret|removeSecret|reload|job|resetFailed|pull)$/,
   changes:
-    /^(?:write|remove|takeAway|putBack|reload$|job|reset|pull|save|begin|end|finish|add|forget|set|quarantine$|release|count|atomically|trim)/,
+    /^(?:write|overwrite|remove|takeAway|putBack|signal|reload$|job|reset|pull|save|begin|end|finish|add|forget|set|quarantine$|release|count|atomically|trim)/,
   all: /^/,
 };
 
 export class Killed extends Error {}
 
 /** Calls whose answer is a Result, where trouble is expected. */
-const results = new Set(["head", "fetch", "job", "pull", "removeNetwork", "saveSecret", "removeSecret"]);
+const results = new Set(["head", "fetch", "job", "signal", "pull", "removeNetwork", "saveSecret", "removeSecret"]);
 
 /** One life of pgo's process: its ports, wrapped, and its end. Once killed, no call of it has any effect. */
 export class Life {

@@ -18,8 +18,8 @@ export type Behaviour =
   | "stubborn";
 
 export interface MachineFile {
-  readonly mode: number;
-  readonly content: string;
+  mode: number;
+  content: string;
 }
 
 interface Service {
@@ -34,6 +34,10 @@ interface Service {
   since: number;
   /** Starts of the last ten seconds, for the start limit. */
   starts: number[];
+  /** What the present or last run was made of; it runs on when its file is gone. */
+  made: GeneratedUnit | undefined;
+  /** Files that it has mounted alone: these very ones, whatever lies in their place later. */
+  held: Map<string, MachineFile>;
   /** All that the present or last run was made of. */
   runs: string | undefined;
   behaviour: Behaviour;
@@ -130,6 +134,15 @@ export class Machine {
     return why;
   }
 
+  /** It reads again what it has mounted, by a reload or a signal. What went wrong, or undefined. */
+  refresh(name: ServiceName): string | undefined {
+    this.catchUp();
+    const service = this.#services.get(name);
+    if (service?.active !== "active" || service.made === undefined) return `Unit ${name} is not active`;
+    service.runs = this.fingerprint(service.made, new Map([...this.files, ...service.held]));
+    return undefined;
+  }
+
   resetFailed(name: ServiceName): void {
     this.catchUp();
     const service = this.#services.get(name);
@@ -178,7 +191,7 @@ export class Machine {
 
   containers(): readonly ContainerState[] {
     this.catchUp();
-    return [...this.#services].flatMap(([service, { unit, sub, invocation, since, behaviour }]): readonly ContainerState[] => {
+    return [...this.#services].flatMap(([service, { made: unit, sub, invocation, since, behaviour }]): readonly ContainerState[] => {
       if (unit?.kind !== "container" || (sub !== "running" && sub !== "start")) return [];
       const health = !unit.healthCmd ? undefined : behaviour === "sick" ? "unhealthy" : "healthy";
       return [
@@ -199,7 +212,7 @@ export class Machine {
 
   removeNetwork(name: string): string | undefined {
     this.catchUp();
-    const user = [...this.#services].find(([, { unit, active }]) => active === "active" && unit?.networks.includes(name) === true);
+    const user = [...this.#services].find(([, { made, active }]) => active === "active" && made?.networks.includes(name) === true);
     if (user !== undefined) return `network ${name} is used by ${user[0]}`;
     this.networks.delete(name);
     return undefined;
@@ -282,6 +295,7 @@ export class Machine {
       result: "success",
       exitStatus: 0,
       due: undefined,
+      made: unit,
     });
     if (unit.kind !== "container") {
       if (unit.kind === "network" && !this.networks.has(unit.object)) this.networks.set(unit.object, unit.text);
@@ -295,6 +309,7 @@ export class Machine {
       return "job failed (exit-code, exit 125)";
     }
     const runs = this.fingerprint(unit, this.files);
+    service.held = new Map([...this.files].filter(([path]) => unit.mounts.includes(path) && !path.endsWith(".env")));
     this.started.push({ service: name, runs });
     const due = behaviour === "crash" || behaviour === "job" ? { at: at + lifetime, what: "ends" } : undefined;
     Object.assign(service, { active: "active", sub: "running", behaviour, runs, due });
@@ -308,7 +323,10 @@ export class Machine {
   fingerprint(unit: GeneratedUnit, files: ReadonlyMap<string, MachineFile>): string {
     const seen = [...files]
       .filter(([path]) => unit.mounts.some((mount) => path === mount || path.startsWith(`${mount}/`)))
-      .map(([path, { mode, content }]) => `${path} ${mode.toString(8)} ${content}`)
+      // Env files are read when it starts, and nobody sees from where.
+      .map(
+        ([path, { mode, content }]) => `${path.endsWith(".env") ? path.slice(path.lastIndexOf("/")) : path} ${mode.toString(8)} ${content}`,
+      )
       .sort();
     return [unit.text, ...seen].join("\n");
   }
@@ -329,6 +347,8 @@ function idle(unit: GeneratedUnit): Service {
     restarts: 0,
     since: 0,
     starts: [],
+    made: undefined,
+    held: new Map(),
     runs: undefined,
     behaviour: "good",
     due: undefined,

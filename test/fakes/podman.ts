@@ -40,6 +40,8 @@ export class FakePodman implements AsyncDisposable {
   /** "GET /containers/json?…": what was called, the API's prefix left out. */
   readonly calls: string[] = [];
   containers: readonly unknown[] = [];
+  /** Signals that were sent, such as `0866e28d4fcd SIGHUP`. */
+  readonly signals: string[] = [];
   readonly images = new Set<string>();
   readonly registry = new Map<string, FakeImage>();
   /** By name: whether a container uses it. */
@@ -105,6 +107,7 @@ export class FakePodman implements AsyncDisposable {
 
   #answer(path: string, query: URLSearchParams, { method, headers }: IncomingMessage, body: Buffer): Answer {
     const [, kind, name = "", verb] = path.split("/").map(decodeURIComponent);
+    if (kind === "containers" && verb === "kill") return this.#signal(name, query.get("signal") ?? "SIGKILL");
     if (kind === "containers") return { status: 200, body: this.containers };
     if (kind === "info")
       return { status: 200, body: { store: { graphRoot: "/var/lib/containers/storage", graphRootAllocated: 9e9, graphRootUsed: 2e9 } } };
@@ -121,6 +124,13 @@ export class FakePodman implements AsyncDisposable {
     if (kind === "secrets" && method === "POST" && name === "create") return this.#createSecret(query, read);
     if (kind === "secrets" && method === "DELETE") return this.#removeSecret(name);
     return { status: 404, body: "Not Found\n" };
+  }
+
+  #signal(container: string, signal: string): Answer {
+    const isThere = this.containers.some((one) => (one as { readonly Id: string }).Id === container);
+    if (!isThere) return refusal(404, `no container with name or ID "${container}" found: no such container`);
+    this.signals.push(`${container.slice(0, 12)} ${signal}`);
+    return { status: 204, body: "" };
   }
 
   #listSecrets(): readonly unknown[] {

@@ -152,7 +152,8 @@ function convert(
     source: path,
     text: keys
       .filter((one) => one.section !== "Install" && one.key !== "Description")
-      .map((one) => `[${one.section}] ${one.key}=${one.value}`)
+      // What is in an env file counts, not where it lies.
+      .map((one) => `[${one.section}] ${one.key}=${one.key === "EnvironmentFile" ? baseOf(one.value) : one.value}`)
       .join("\n"),
     object: objectOf(name),
     image: last("Image") ?? "",

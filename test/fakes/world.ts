@@ -170,6 +170,17 @@ export class World {
         this.changes.push(`write ${application}/${file.path}`);
         return Promise.resolve();
       },
+      overwrite: (application, file) => {
+        const path = pathOf(application, file.path);
+        if (!this.#placed.has(path)) this.violations.push(`write into ${path}`);
+        const content = Buffer.from(file.content).toString();
+        const present = machine.files.get(path);
+        if (present === undefined) machine.files.set(path, { mode: file.mode, content });
+        else Object.assign(present, { mode: file.mode, content });
+        this.#placed.add(path);
+        this.changes.push(`write into ${application}/${file.path}`);
+        return Promise.resolve();
+      },
       remove: (application, file) => {
         const path = pathOf(application, file);
         if (machine.files.has(path) && !this.#placed.has(path)) this.violations.push(`remove ${path}`);
@@ -240,6 +251,10 @@ export class World {
       job: async (verb, service, signal) => {
         this.#touch(verb, service);
         if (this.refuses.has(`${verb} ${service}`)) return trouble(`${verb} ${service}: job failed`);
+        if (verb === "reload") {
+          const unable = machine.refresh(service);
+          return unable === undefined ? success(undefined) : trouble(`${verb} ${service}: ${unable}`);
+        }
         if (verb === "stop") {
           machine.stop(service);
           return success(undefined);
@@ -272,6 +287,13 @@ export class World {
     return active === "failed" && result !== "success" ? trouble(`${verb} ${service}: job failed (${result})`) : success(undefined);
   }
 
+  #signal(service: ServiceName, name: string): Result<void, string> {
+    this.#touch(`signal ${name}`, service);
+    if (this.refuses.has(`signal ${service}`)) return trouble(`signal ${service}: refused`);
+    const unable = this.machine.refresh(service);
+    return unable === undefined ? success(undefined) : trouble(`signal ${service}: ${unable}`);
+  }
+
   #touch(verb: string, service: ServiceName): void {
     const { source, fragment } = this.machine.state(service);
     if (fragment !== "" && !source.startsWith(`${quadletDirectory}/`) && !this.#putBack.has(source))
@@ -291,6 +313,10 @@ export class World {
         machine.images.set(image, behaviour);
         this.changes.push(`pull ${image}`);
         return Promise.resolve(success(undefined));
+      },
+      signal: (container, name) => {
+        const found = machine.containers().find(({ id }) => id === container);
+        return Promise.resolve(found === undefined ? trouble(`no container ${container}`) : this.#signal(found.service, name));
       },
       removeNetwork: (name) => {
         this.changes.push(`remove network ${name}`);

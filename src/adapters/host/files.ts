@@ -24,14 +24,42 @@ export interface FilesOptions {
  * Below these directories no symlink is followed: one in a directory's place is shown as a file of that name, is replaced
  * by a directory where a file must go into it, and what lies behind it is left alone.
  */
-export function openFiles(options: FilesOptions): Pick<Host, "placed" | "write" | "remove"> {
+export function openFiles(options: FilesOptions): Pick<Host, "placed" | "write" | "overwrite" | "remove"> {
   const { clock } = options;
   /** Digests of the last look, by application and path. */
   const seen = new Map<ApplicationId, ReadonlyMap<string, Seen>>();
   /** Temporary files being written now: every other one is a crash's. */
   const writing = new Set<string>();
 
+  const write: Host["write"] = async (application, file, signal) => {
+    signal.throwIfAborted();
+    const { place, path } = placeOf(file.path);
+    const { top, parts } = siteOf(place, application, path, options);
+    try {
+      const directory = await makeDirectories(top, parts.slice(0, -1), place === "env" ? privateDirectory : openDirectory);
+      await writeDurably({ directory, isShared: directory === options.unitDirectory }, parts.at(-1) ?? "", file, writing);
+    } catch (error) {
+      throw new Error(`write ${join(top, ...parts)}`, { cause: error });
+    }
+  };
+
   return {
+    write,
+
+    async overwrite(application, file, signal) {
+      signal.throwIfAborted();
+      const { place, path } = placeOf(file.path);
+      const { top, parts } = siteOf(place, application, path, options);
+      const directory = await lastDirectory(top, parts.slice(0, -1));
+      const target = join(top, ...parts);
+      try {
+        if (directory === dirname(target) && (await overwritten(target, file, writing))) return;
+      } catch (error) {
+        throw new Error(`write into ${target}`, { cause: error });
+      }
+      await write(application, file, signal);
+    },
+
     async placed(application, beside, signal) {
       const look: Look = { before: seen.get(application) ?? new Map(), now: new Map(), writing, clock, signal };
       const placed = new Map<RelativePath, PlacedFile>();
@@ -50,18 +78,6 @@ export function openFiles(options: FilesOptions): Pick<Host, "placed" | "write" 
       }
       seen.set(application, look.now);
       return placed;
-    },
-
-    async write(application, file, signal) {
-      signal.throwIfAborted();
-      const { place, path } = placeOf(file.path);
-      const { top, parts } = siteOf(place, application, path, options);
-      try {
-        const directory = await makeDirectories(top, parts.slice(0, -1), place === "env" ? privateDirectory : openDirectory);
-        await writeDurably({ directory, isShared: directory === options.unitDirectory }, parts.at(-1) ?? "", file, writing);
-      } catch (error) {
-        throw new Error(`write ${join(top, ...parts)}`, { cause: error });
-      }
     },
 
     async remove(application, path, signal) {
@@ -230,6 +246,26 @@ export async function writeDurably(
   } finally {
     writing.delete(interim);
   }
+}
+
+/** False where there is no plain file. A copy is synced first: a disk that is full is known of before the file is touched. */
+async function overwritten(path: string, file: BundleFile, writing: Set<string>): Promise<boolean> {
+  if ((await absentAs(undefined, lstat(path)))?.isFile() !== true) return false;
+  const interim = join(dirname(path), temporary.name());
+  writing.add(interim);
+  try {
+    await writeSynced(interim, file);
+    await using handle = await open(path, constants.O_WRONLY | constants.O_NOFOLLOW);
+    // Never empty meanwhile: most files that change keep most of their bytes.
+    await handle.writeFile(file.content);
+    await handle.truncate(file.content.length);
+    await handle.chmod(file.mode);
+    await handle.sync();
+  } finally {
+    await unlinked(interim);
+    writing.delete(interim);
+  }
+  return true;
 }
 
 async function writeSynced(path: string, { mode, content }: BundleFile): Promise<void> {

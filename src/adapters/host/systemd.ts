@@ -58,7 +58,9 @@ export function openSystemd({ busAddress, mode }: SystemdOptions): Systemd {
 
     async job(verb, service, signal) {
       const connection = await bus.connection(signal);
-      const member = { start: "StartUnit", stop: "StopUnit", restart: "RestartUnit", "restart alone": "RestartUnit" }[verb];
+      const member = { start: "StartUnit", stop: "StopUnit", restart: "RestartUnit", "restart alone": "RestartUnit", reload: "ReloadUnit" }[
+        verb
+      ];
       // "replace", as systemctl does: a queued job that would do the opposite is cancelled.
       const call = { ...systemd1, member, signature: "ss", body: [service, verb === "restart alone" ? "ignore-dependencies" : "replace"] };
       const done = await queued(connection, { call, about: `${verb} ${service}`, deadlineMs: jobDeadline }, signal);

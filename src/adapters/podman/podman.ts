@@ -66,6 +66,14 @@ export function openPodman({ socket, deadline = 60_000, silence = 600_000 }: Pod
       });
     },
 
+    async signal(container, name, signal) {
+      const kill = { action: `send SIG${name} to container ${container.slice(0, 12)}`, method: "POST" } as const;
+      return orTrouble(async () => {
+        const answer = await call({ ...kill, path: `/containers/${encodeURIComponent(container)}/kill?signal=SIG${name}` }, signal);
+        return answer.status === 204 ? success(undefined) : trouble(`${kill.action}: ${wordsOf(answer)}`);
+      });
+    },
+
     async removeNetwork(name, signal) {
       const remove = { action: `remove network ${name}`, method: "DELETE", path: `/networks/${encodeURIComponent(name)}` } as const;
       return orTrouble(async () => {

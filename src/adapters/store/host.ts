@@ -83,8 +83,11 @@ export function hostTables(database: Database): Tables {
 
 const inputs = z.array(
   z
-    .strictObject({ label: z.string(), within: z.string().optional(), digest: z.string() })
-    .transform(({ label, within, digest: value }) => ({ label, within, digest: digestIn(value, "inputs") })),
+    .strictObject({ label: z.string(), within: z.string().optional(), digest: z.string(), mounted: z.enum(["alone", "within"]).optional() })
+    .transform(({ label, within, digest: value, mounted }) => ({
+      ...{ label, within, digest: digestIn(value, "inputs") },
+      ...(mounted === undefined ? {} : { mounted }),
+    })),
 );
 
 const startedIn = (row: Row): Started => ({

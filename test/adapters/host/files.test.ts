@@ -242,3 +242,29 @@ test("an aborted signal stops before anything is written", async (t) => {
   await assert.rejects(files.write(shop, file("web.container", "one"), AbortSignal.abort(new Error("stop"))), /stop/);
   await assert.rejects(stat(root), /ENOENT/);
 });
+
+test("a file that is overwritten stays the same file, so that a container which has it mounted alone sees the new content", async (t) => {
+  const { directory, files } = await place(t);
+  const path = join(directory, "conf/site.conf");
+  await files.write(shop, file("conf/site.conf", "a longer first text"), never);
+  const before = await stat(path);
+  const next = file("conf/site.conf", "second", 0o755);
+  await files.overwrite(shop, next, never);
+  assert.equal(await readFile(path, "utf8"), "second");
+  assert.equal((await stat(path)).ino, before.ino);
+  assert.equal((await files.placed(shop, new Set(), never)).get(next.path)?.digest, next.digest);
+  assert.deepEqual(await readdir(join(directory, "conf")), ["site.conf"], "no copy is left");
+  await files.write(shop, file("conf/site.conf", "third"), never);
+  assert.notEqual((await stat(path)).ino, before.ino, "as a write is not");
+});
+
+test("where there is no file to overwrite, or a symlink, it is written anew", async (t) => {
+  const { base, directory, files } = await place(t);
+  await files.overwrite(shop, file("conf/new.conf", "x"), never);
+  assert.equal(await readFile(join(directory, "conf/new.conf"), "utf8"), "x");
+  await writeFile(join(base, "theirs"), "theirs");
+  await symlink(join(base, "theirs"), join(directory, "conf/link.conf"));
+  await files.overwrite(shop, file("conf/link.conf", "x"), never);
+  assert.equal(await readFile(join(base, "theirs"), "utf8"), "theirs");
+  assert.equal(await readFile(join(directory, "conf/link.conf"), "utf8"), "x");
+});
