@@ -18,7 +18,12 @@ export function withReference(text: string): string {
 }
 
 export function reference(): string {
-  const host = hostConfig({ quadlet: "/etc/containers/systemd/pgo", units: "/etc/systemd/system", secrets: "/etc/pgo/secrets", state: "/var/lib/pgo" });
+  const host = hostConfig({
+    quadlet: "/etc/containers/systemd/pgo",
+    units: "/etc/systemd/system",
+    secrets: "/etc/pgo/secrets",
+    state: "/var/lib/pgo",
+  });
   return [
     "### The host's pgo.toml",
     ...tables(host, []).map(markdown),
