@@ -3,6 +3,7 @@
 import { hostname } from "node:os";
 
 import { openClock } from "./adapters/clock.ts";
+import { ageKeyFile, openDecrypter } from "./adapters/decrypt/decrypt.ts";
 import { openGit } from "./adapters/git/git.ts";
 import { openHost, quadletSearchPath } from "./adapters/host/host.ts";
 import { logsCommand } from "./adapters/host/systemd.ts";
@@ -52,12 +53,13 @@ export async function openContext(config: Config, places: Places, environment: N
   const host = closing.use(await openHost(hostOptions(config, places, environment, clock), signal));
   const bundles = new Bundles(store, config.state.directory);
   await bundles.template();
+  const age = { key: config.secrets.ageKey, directory: config.secrets.directory, environment };
   const secrets = openSecrets({
     directory: config.secrets.directory,
     own: ownSecretsIn(config.state.directory),
     environment,
     manager: { allowed: config.secrets.managerEnvironment, read: (inner) => host.managerEnvironment(inner) },
-    watched: [],
+    watched: [ageKeyFile(age)].filter((path) => path !== undefined),
     clock,
   });
   const context: Context = {
@@ -68,7 +70,7 @@ export async function openContext(config: Config, places: Places, environment: N
     bundles,
     secrets,
     sealed: await openSealed(`${config.state.directory}/sealed`),
-    rendering: new Renderings({ secrets, podman, config, mode: places.mode }),
+    rendering: new Renderings({ secrets, podman, config, decrypter: openDecrypter(age), mode: places.mode }),
     reach: new Reach({ host, podman, journal, clock }),
     git: openGit({
       directory: `${config.state.directory}/git`,

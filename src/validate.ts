@@ -11,8 +11,8 @@ import { judge } from "./controller/judge.ts";
 import { nameFromUrl } from "./core/config.ts";
 import { layout } from "./core/layout.ts";
 import type { Trial } from "./core/judgement.ts";
-import { NameError, partsOf, sourceName, type SourceName } from "./core/names.ts";
-import { freshRendering, type TemplateRenderer } from "./core/rendering.ts";
+import { NameError, digestOf, partsOf, sourceName, type SourceName } from "./core/names.ts";
+import { freshRendering, nothingEncrypted, type TemplateRenderer } from "./core/rendering.ts";
 import { success, trouble, type Result } from "./core/result.ts";
 import { validationReport, type ValidationReport } from "./core/validation.ts";
 import { versionOf } from "./version.ts";
@@ -80,8 +80,15 @@ function standIn(template: TemplateRenderer | undefined): Trial["rendering"] {
       envDirectory: `/var/lib/pgo/env/${id}`,
       secrets: { get: () => "secret" },
       template,
+      decrypted: nothingEncrypted,
     });
-    return { ...made, vars: (own) => new Map([...made.vars(own)].map(([name, value]) => [name, value ?? "value"])) };
+    // What is encrypted for the hosts is empty here.
+    const empty = { content: new Uint8Array(), sealed: digestOf(""), digest: digestOf("") };
+    return {
+      ...made,
+      decrypted: () => empty,
+      vars: (own) => new Map([...made.vars(own)].map(([name, value]) => [name, value ?? "value"])),
+    };
   };
 }
 

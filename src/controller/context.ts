@@ -94,12 +94,12 @@ export function liveBundle(id: ApplicationId, { store, bundles }: Context): Bund
 
 /** What a judgement needs beside drafts and what is live: the host's facts and secrets of this moment. */
 export async function presentRendering(
-  paths: Iterable<string>,
+  drafts: readonly Draft[],
   { bundles, rendering, config }: Context,
   signal: AbortSignal,
 ): Promise<{ readonly moment: Moment } & Pick<Trial, "rendering" | "secrets" | "policy">> {
-  const template = await bundles.template(paths);
-  const moment = await rendering.now({ template, envDirectory: (id) => bundles.envDirectory(id) }, signal);
+  const template = await bundles.template(drafts.flatMap(({ files }) => [...files.keys()]));
+  const moment = await rendering.now({ drafts, template, envDirectory: (id) => bundles.envDirectory(id) }, signal);
   const { missing } = config.secrets;
   const policy = (id: ApplicationId) => policyOf(config.policy, id);
   return { moment, rendering: (id) => moment.rendering(id), policy, secrets: { missing, unreadable: moment.unreadable } };

@@ -112,8 +112,11 @@ export function commands(context: Context, { loop, version, hostName }: Surround
 }
 
 async function planSource(name: SourceName, context: Context, signal: AbortSignal): Promise<readonly PlannedApplication[]> {
-  const source = context.config.sources.find((one) => one.name === name);
-  if (source === undefined) throw new UnknownTarget(`source ${name} is no longer in pgo.toml`);
+  const named = context.config.sources.find((one) => one.name === name);
+  if (named === undefined) throw new UnknownTarget(`source ${name} is no longer in pgo.toml`);
+  const here = await context.rendering.placed(named, signal);
+  if (!here.ok) throw new Unavailable(`plan ${name}: ${here.trouble.reason}`);
+  const source = here.value;
   const fetched = await context.git.fetch(source, "newest", context.store.source(name)?.revision, signal);
   if (!fetched.ok) throw new Unavailable(`plan ${name}: ${fetched.trouble.reason}`);
   const empty = emptiness(source, fetched.value, context);

@@ -21,10 +21,12 @@ export interface Occasion {
 }
 
 /** Never throws for trouble of Git's or of a single application's; what is found is saved and told. Answers whether Git could be read. */
-export async function pass(source: Source, occasion: Occasion, context: Context, signal: AbortSignal): Promise<boolean> {
+export async function pass(named: Source, occasion: Occasion, context: Context, signal: AbortSignal): Promise<boolean> {
   const began = context.clock.monotonic();
   await finishInterrupted(0, context, signal);
-  const found = await look(source, occasion, context, signal);
+  const here = await context.rendering.placed(named, signal);
+  const source = here.ok ? here.value : named;
+  const found = here.ok ? await look(source, occasion, context, signal) : here;
   let touched: ReadonlySet<ApplicationId> = new Set();
   let outcome: "in-sync" | "changed" | "source-failed" = "in-sync";
   if (!found.ok) {

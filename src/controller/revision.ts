@@ -146,8 +146,7 @@ export async function candidatesOf(
   // What goes away provides nothing any more, and is in nobody's way.
   const live = new Map(liveBundles(context));
   for (const { id } of absent) live.delete(id);
-  const paths = drafts.flatMap(({ files }) => [...files.keys()]);
-  const { moment, ...present } = await presentRendering(paths, context, signal);
+  const { moment, ...present } = await presentRendering(drafts, context, signal);
   const judged = new Map(await judge({ drafts, live, ...present }, witnessesOf(context), signal));
   for (const { id } of absent) judged.set(id, { kind: "absent" });
   return { drafts, candidates: judged, moment };

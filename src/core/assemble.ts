@@ -12,7 +12,7 @@ import type { Policy } from "./policy-config.ts";
 import { violations, type Subject, type Violation } from "./policy.ts";
 import { success, trouble, type Result } from "./result.ts";
 import { processEnvFiles } from "./processed.ts";
-import { moved, type Rendering } from "./rendering.ts";
+import { moved, processedMode, type Rendering } from "./rendering.ts";
 import { substituteUnit, type Vars } from "./substitute.ts";
 import { readToml } from "./toml.ts";
 import { sketch, unitsOf, type Asset, type Sketch, type Text } from "./units.ts";
@@ -25,16 +25,25 @@ import { hiddenLineBreak, parseUnit } from "./unit-text.ts";
 export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): Result<Bundle, readonly Problem[]> {
   const settings = readSettings(draft.files.get(settingsFile as RelativePath));
   const vars = rendering.vars(settings.ok ? settings.value.vars : {});
-  const gathered = gather(draft.files, { instances: settings.ok ? settings.value.instances : {}, vars, template: rendering.template });
-  const problems: Problem[] = [...draft.problems, ...(settings.ok ? [] : settings.trouble), ...gathered.problems];
+  const { template } = rendering;
+  const gathering = {
+    instances: settings.ok ? settings.value.instances : {},
+    vars,
+    template,
+    decrypted: (path: RelativePath) => rendering.decrypted(path),
+  };
+  const gathered = gather(draft.files, gathering);
+  const problems: Problem[] = [...draft.problems, ...rendering.problems, ...(settings.ok ? [] : settings.trouble), ...gathered.problems];
   problems.push(...[...gathered.files.values()].flatMap(refusals));
 
   const sketches = sketch(textsOf(gathered.files, vars, problems), problems);
   const { processed, texts, missing, warnings } = processEnvFiles({ sketches, files: gathered.files, vars }, rendering, problems);
   const files = [
-    ...[...gathered.files].flatMap(([path, { entry }]) =>
-      entry.kind === "file" && !processed.sources.has(path) ? [placedFile(path, entry, texts.get(path))] : [],
-    ),
+    ...[...gathered.files].flatMap(([path, { entry, secret }]) => {
+      if (entry.kind !== "file" || processed.sources.has(path)) return [];
+      if (secret === undefined) return [placedFile(path, entry, texts.get(path))];
+      return [{ path: placeFor(path), mode: processedMode, content: entry.content, digest: secret.digest, sealed: secret.sealed }];
+    }),
     ...processed.files,
   ].sort((a, b) => (shownPath(a.path) < shownPath(b.path) ? -1 : 1));
   const shared = [...gathered.files.keys()].flatMap((path): Asset[] => {

@@ -78,7 +78,15 @@ const source = z.strictObject({
     .array(z.string().refine(insideRepository, 'must be a directory inside the repository, such as "." or "hosts/pi4"'))
     .min(1)
     .default(["."])
-    .describe("Directories whose first-level directories are the applications; later ones overlay earlier ones file by file."),
+    .describe(
+      "Directories whose first-level directories are the applications; later ones overlay earlier ones file by file. ${PGO_HOSTNAME} and other names of [vars] are filled in.",
+    ),
+  optional_paths: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether a directory of paths that is not in the repository is passed over, such as "hosts/${PGO_HOSTNAME}" for a host that needs none.',
+    ),
   interval: positive.default(60_000).describe("Time between two polls; each is moved by up to 10 % by chance."),
   auth: auth.optional().describe("How to log in: an SSH key, or a user name and password."),
   allow_empty: z.boolean().default(false).describe("Whether a revision with no application may remove those that were there."),
@@ -259,8 +267,9 @@ export interface Source {
   readonly url: string;
   /** Undefined: the branch that the remote's HEAD names. */
   readonly branch: string | undefined;
-  /** `.` or `a/b`: no leading `./`, no trailing slash. */
+  /** `.` or `a/b`: no leading `./`, no trailing slash; with variables still in them until a pass begins. */
   readonly paths: readonly string[];
+  readonly optionalPaths: boolean;
   readonly interval: number;
   readonly auth: z.infer<typeof auth> | undefined;
   readonly allowEmpty: boolean;
@@ -310,6 +319,7 @@ export function configOf(raw: HostConfig): Config {
       url: one.url,
       branch: one.branch,
       paths: one.paths.map(plainPath),
+      optionalPaths: one.optional_paths,
       interval: one.interval,
       auth: one.auth,
       allowEmpty: one.allow_empty,

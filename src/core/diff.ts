@@ -21,7 +21,7 @@ export function diffOf(steps: readonly Step[], live: Bundle | undefined): string
 function patch(path: string, before: BundleFile | undefined, after: BundleFile | undefined): string {
   if (before?.digest === after?.digest) return "";
   if (before?.sealed !== undefined || after?.sealed !== undefined)
-    return `Values of ${path} ${before === undefined ? "are new" : after === undefined ? "go away" : "differ"}: not shown, they may be secrets\n`;
+    return `Values of ${path} ${before === undefined ? "are new" : after === undefined ? "go away" : "differ"}, and are not shown\n`;
   const [old, now] = [textOf(before), textOf(after)];
   if (old === undefined || now === undefined) return `Binary file ${path} differs\n`;
   return createTwoFilesPatch(

@@ -2,11 +2,12 @@
 
 import type { Problem } from "./bundle.ts";
 import { dropInsOf } from "./drop-ins.ts";
-import { isDropIn, isUnitFile, type Located } from "./layout.ts";
+import { encryptionOf, plainName } from "./encrypted.ts";
+import { isDropIn, isUnitFile, isUnitText, type Located } from "./layout.ts";
 import { isQuadletKind, isQuadletsFile, kindOf, traitsOf } from "./kinds.ts";
 import type { RelativePath } from "./names.ts";
 import { splitQuadlets } from "./quadlets-file.ts";
-import { noTemplates, type TemplateRenderer } from "./rendering.ts";
+import { noTemplates, type Rendering, type TemplateRenderer } from "./rendering.ts";
 import type { Vars } from "./substitute.ts";
 import { lastValue, parseUnit } from "./unit-text.ts";
 
@@ -24,11 +25,13 @@ export interface Gathering {
   /** For `.liquid` files. */
   readonly vars: Vars;
   readonly template: TemplateRenderer | undefined;
+  readonly decrypted: Rendering["decrypted"];
 }
 
-export function gather(files: ReadonlyMap<RelativePath, Located>, { instances, vars, template }: Gathering): Gathered {
+export function gather(files: ReadonlyMap<RelativePath, Located>, { instances, vars, template, decrypted }: Gathering): Gathered {
   const problems: Problem[] = [];
   const kept = new Map([...files].filter(([path]) => !isForPeople(path)).sort(([a], [b]) => (a < b ? -1 : 1)));
+  takePlain(kept, decrypted, problems);
   renderTemplates(kept, { vars, template: template ?? noTemplates }, problems);
   splitFiles(kept, problems);
   addInstances(kept, instances, problems);
@@ -48,6 +51,24 @@ function isForPeople(path: string): boolean {
     parts.some((part) => part === ".vscode" || part === ".idea") ||
     /(?:~|\.sw[op]|\.orig)$/.test(name)
   );
+}
+
+/** Puts what is encrypted in Git in plain in its place, without `.age`. What could not be decrypted has been told. */
+function takePlain(files: Map<RelativePath, Located>, decrypted: Rendering["decrypted"], problems: Problem[]): void {
+  for (const [path, located] of [...files]) {
+    const { entry, origin } = located;
+    const encryption = entry.kind === "file" ? encryptionOf(path, entry.content) : undefined;
+    if (encryption === undefined || entry.kind !== "file") continue;
+    files.delete(path);
+    const plain = plainName(path, encryption) as RelativePath;
+    const found = decrypted(path);
+    if (isUnitText(plain) || plain.endsWith(".liquid"))
+      problems.push({ file: origin, line: undefined, message: "is encrypted, and a unit must be readable: encrypt what it names" });
+    else if (files.has(plain))
+      problems.push({ file: origin, line: undefined, message: `is ${plain} in plain, which is there too: remove one of them` });
+    else if (found !== undefined)
+      files.set(plain, { ...located, entry: { ...entry, executable: false, content: found.content ?? new Uint8Array() }, secret: found });
+  }
 }
 
 function renderTemplates(

@@ -11,6 +11,7 @@ import {
   applicationName,
   relativePath,
   type ApplicationId,
+  type Digest,
   type RelativePath,
   type SourceName,
 } from "./names.ts";
@@ -22,6 +23,8 @@ export interface Located {
   readonly origin: string;
   /** How many lines of the origin stand before this text, where it is a part of it. */
   readonly linesBefore?: number;
+  /** Of a file that is encrypted in Git: its plain content is not for the database. */
+  readonly secret?: { readonly sealed: Digest; readonly digest: Digest };
   /** Of a rendered template: of each line of the text the template's, both from 1. */
   readonly lines?: readonly number[];
 }

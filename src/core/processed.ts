@@ -44,9 +44,14 @@ export function processEnvFiles(application: Application, rendering: Rendering, 
     located: Located,
     reader: { readonly service: string | undefined; readonly syntax: "podman" | "systemd" },
   ) => {
-    const text = located.entry.kind === "file" ? Buffer.from(located.entry.content).toString("utf8") : "";
+    const plain = located.entry.kind === "file" ? Buffer.from(located.entry.content).toString("utf8") : "";
+    // What is encrypted holds values, not references to some: a $ in it is a $.
+    const text =
+      located.secret === undefined
+        ? plain
+        : plain.replace(/'[^'\n]*'|\$/g, (part) => (part === "$" || reader.syntax === "podman" ? part.replaceAll("$", "$$$$") : part));
     const rendered = rendering.env({ path, text, file: located.origin, vars, ...reader });
-    note(rendered, problems, { missing, warnings });
+    note(rendered, problems, { missing, warnings: located.secret === undefined ? warnings : [] });
     for (const file of rendered.files) made.set(file.path, placed(file));
     return rendered.files;
   };

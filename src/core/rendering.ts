@@ -4,7 +4,8 @@ import type { Problem } from "./bundle.ts";
 import { readEnvFile, renderForPodman, renderForSystemd, secretNames, type EnvSyntax } from "./env-file.ts";
 import { fileDigest } from "./files.ts";
 import { digestOf, type ApplicationName, type Digest, type RelativePath } from "./names.ts";
-import { marked } from "./placing.ts";
+import { plainName } from "./encrypted.ts";
+import { marked, placeFor } from "./placing.ts";
 import { success, trouble, type Result } from "./result.ts";
 import type { PlacedProblem, Vars } from "./substitute.ts";
 import { varsOf, type Facts, type VarsTable } from "./vars-config.ts";
@@ -21,9 +22,21 @@ export interface Rendering {
   vars(own: VarsTable): Vars;
   /** Where the application's processed env files lie on the host; absolute. */
   readonly envDirectory: string;
+  /** The plain content of a file that is encrypted in Git, by its path there below the application; undefined where it can't be had. */
+  decrypted(path: RelativePath): DecryptedFile | undefined;
+  /** Why files could not be decrypted. */
+  readonly problems: readonly Problem[];
   /** An env file for one reader. */
   env(request: EnvRequest): EnvRendered;
   readonly template: TemplateRenderer | undefined;
+}
+
+export interface DecryptedFile {
+  /** Undefined where it is recalled: it is among the sealed contents. */
+  readonly content: Uint8Array | undefined;
+  readonly sealed: Digest;
+  /** Of mode and content. */
+  readonly digest: Digest;
 }
 
 export interface EnvRequest {
@@ -69,11 +82,26 @@ export interface FreshSources {
   readonly envDirectory: string;
   readonly secrets: Pick<ReadonlyMap<string, string>, "get">;
   readonly template: TemplateRenderer | undefined;
+  readonly decrypted: Decrypted;
 }
 
+/** The encrypted files of an application in plain, by path. */
+export interface Decrypted {
+  readonly contents: ReadonlyMap<RelativePath, Uint8Array>;
+  readonly problems: readonly Problem[];
+}
+
+/** Of an application that has none. */
+export const nothingEncrypted: Decrypted = { contents: new Map(), problems: [] };
+
 /** With the values that the host has now. */
-export function freshRendering({ application, secrets, envDirectory, template, ...layers }: FreshSources): Rendering {
+export function freshRendering({ application, secrets, envDirectory, template, decrypted, ...layers }: FreshSources): Rendering {
   return {
+    problems: decrypted.problems,
+    decrypted: (path) => {
+      const content = decrypted.contents.get(path);
+      return content && { content, sealed: digestOf(content), digest: fileDigest(processedMode, content) };
+    },
     vars: (own) => varsOf({ ...layers, application: own }),
     envDirectory,
     template,
@@ -112,6 +140,12 @@ export function recalledRendering({ vars, sealed, envDirectory, template }: Reca
     vars: () => vars,
     envDirectory,
     template,
+    problems: [],
+    decrypted: (path) => {
+      const known = sealed.get(placeFor(plainName(path, path.endsWith(".age") ? "age" : "sops") as RelativePath));
+      // An env file is not placed itself: what came of it is sealed.
+      return { content: undefined, ...(known ?? { sealed: digestOf(""), digest: digestOf("") }) };
+    },
     env: ({ path, service }) => {
       const files = [processedPath(path, service), processedPath(`${path}.service`, service)].flatMap((placed): ProcessedFile[] => {
         const known = sealed.get(placed);

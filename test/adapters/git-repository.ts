@@ -75,7 +75,17 @@ export async function repository(t: TestContext, ...init: readonly string[]): Pr
 }
 
 export function source(url: string, more: Partial<Source> = {}): Source {
-  return { name: sourceName("fleet"), url, branch: "main", paths: ["."], interval: 60_000, auth: undefined, allowEmpty: false, ...more };
+  return {
+    name: sourceName("fleet"),
+    url,
+    branch: "main",
+    paths: ["."],
+    optionalPaths: false,
+    interval: 60_000,
+    auth: undefined,
+    allowEmpty: false,
+    ...more,
+  };
 }
 
 export function open(directory: string, more: Partial<GitOptions> = {}): Git {

@@ -212,6 +212,19 @@ test("a path that is not in the commit, is a file, or leads out is a trouble, no
   assert.match((await reason("hosts/*")).reason, /is not in the repository/);
 });
 
+test("a path that need not be there is passed over, also when it is the only one, and read once it comes", async (t) => {
+  const served = await repository(t);
+  const commit = await served.commit({ "common/a": "1" });
+  const git = open(await directory(t));
+  const read = async (at: typeof commit, ...paths: string[]) => [
+    ...good(await git.fetch(source(served.path, { paths, optionalPaths: true }), at, undefined, never)).entries.keys(),
+  ];
+  assert.deepEqual(await read(commit, "common", "hosts/pi"), ["common/a"]);
+  assert.deepEqual(await read(commit, "hosts/pi"), []);
+  const next = await served.commit({ "hosts/pi/b": "2" });
+  assert.deepEqual(await read(next, "common", "hosts/pi"), ["common/a", "hosts/pi/b"]);
+});
+
 test("a commit without files is a snapshot without entries", async (t) => {
   const served = await repository(t);
   await served.commit({ a: "1" });

@@ -20,7 +20,8 @@ import {
   type Digest,
   type ServiceName,
 } from "../../src/core/names.ts";
-import type { ApplicationRecord, DeploymentRecord, Journal, Sealed, Secrets, Store } from "../../src/ports.ts";
+import { trouble } from "../../src/core/result.ts";
+import type { ApplicationRecord, Decrypter, DeploymentRecord, Journal, Sealed, Secrets, Store } from "../../src/ports.ts";
 import { fakeClock } from "../fakes/clock.ts";
 import { FaultSchedule, Life } from "../fakes/faults.ts";
 import { World, expectedRuns, quadletDirectory } from "../fakes/world.ts";
@@ -31,6 +32,8 @@ export const id = (name: string): ApplicationId => applicationId(fleet, applicat
 export const service = (name: string): ServiceName => `${name}.service` as ServiceName;
 
 const directories = { quadlet: quadletDirectory, units: "/etc/systemd/system", secrets: "/etc/pgo/secrets", state: "/var/lib/pgo" };
+
+const plainOnly: Decrypter = { decrypt: () => Promise.resolve(trouble("is encrypted, and pgo has no key")) };
 
 export interface PgoOptions {
   /** In pgo.toml's shape, beside a source `fleet` that is polled each minute. */
@@ -102,7 +105,7 @@ export class Pgo implements AsyncDisposable {
       bundles: new Bundles(store, "/var/lib/pgo"),
       secrets,
       sealed: life.wrap(this.#sealed()),
-      rendering: new Renderings({ secrets, podman: reached.podman, mode: "rootful", config: this.#config }),
+      rendering: new Renderings({ secrets, decrypter: plainOnly, podman: reached.podman, mode: "rootful", config: this.#config }),
       reach: new Reach({ ...reached, journal, clock }),
       logs: "journalctl -u",
     };

@@ -1,7 +1,7 @@
 /** What bundles are rendered with in tests that are not about that: no facts, no variables, and the secrets that are given. */
 
 import { partsOf, type ApplicationId } from "../../src/core/names.ts";
-import { freshRendering, type Rendering } from "../../src/core/rendering.ts";
+import { freshRendering, nothingEncrypted, type Rendering } from "../../src/core/rendering.ts";
 import type { Trial } from "../../src/core/judgement.ts";
 import type { Facts } from "../../src/core/vars-config.ts";
 
@@ -25,6 +25,7 @@ export function renderingFor(id: ApplicationId, secrets: Readonly<Record<string,
     envDirectory: `/var/lib/pgo/env/${id}`,
     secrets: new Map(Object.entries(secrets)),
     template: undefined,
+    decrypted: nothingEncrypted,
   });
 }
 

@@ -53,6 +53,7 @@ test("a plan shows what a commit would do, with diffs and reasons, and changes n
     "+Image=localhost/test/web:v2",
     "-colour = blue",
     "+colour = red",
+    "Values of shop.env differ, and are not shown",
     "--- a/db.container",
     "+++ b/cache.container",
     "applications: 1 in sync, 1 pending",

@@ -1,6 +1,7 @@
 /** Variables, templates and secrets on a real host: the container sees each value exactly, and nobody else sees any. */
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { suite, test } from "node:test";
 
 import { writeEnvText } from "../../src/core/env-text.ts";
@@ -8,7 +9,7 @@ import { planted } from "../planted.ts";
 import { Installed, web } from "./installed.ts";
 
 const config =
-  '[quadlet]\ndrift_interval = "3s"\n[health]\ndeadline = "30s"\ninterval = "500ms"\nmin_healthy_time = "500ms"\n[vars]\nTAG = "good"\n';
+  '[quadlet]\ndrift_interval = "3s"\n[health]\ndeadline = "30s"\ninterval = "500ms"\nmin_healthy_time = "500ms"\n[secrets]\nage_key = { file = "age.key" }\n[vars]\nTAG = "good"\n';
 
 /** Those that dotenv's syntax can carry, by name. */
 const secrets: Readonly<Record<string, string>> = Object.fromEntries(
@@ -67,6 +68,24 @@ for (const user of ["root", "edge"] as const)
         await host.waitFor("shop to be deployed", async () => (await pgo.application("shop"))?.phase === null, 60_000);
         assert.equal((await environmentOf(pgo, "systemd-shop")).get("PASSWORD"), "pl4nted-second");
         assert.equal((await pgo.services("blog.service"))["blog.service"]?.invocation, before["blog.service"]?.invocation);
+      });
+
+      await t.test("files that are encrypted in Git are there in plain, for the container alone", async () => {
+        const fixture = (name: string) => readFileSync(new URL(`../adapters/encrypted/${name}`, import.meta.url));
+        await host.sh(`umask 077 && cat >${pgo.settings}/secrets/age.key`, { input: fixture("ours.key").toString() });
+        await pgo.repository.commit({
+          "vault/vault.container": web("good", 8084, "EnvironmentFile=app.env", "Volume=./token:/token:ro"),
+          "vault/app.env": fixture("app.env"),
+          "vault/token.age": fixture("token.age"),
+        });
+        assert.equal((await pgo.ctl("sync", "--wait")).code, 0);
+        const seen = await environmentOf(pgo, "systemd-vault");
+        assert.equal(seen.get("OPEN_unencrypted"), "open");
+        // Podman takes the quotes of an env file as they stand.
+        assert.equal(seen.get("PASSWORD"), `"s3cr'et #1 $HOME ä"`);
+        const token = (await host.exec(["podman", "exec", "systemd-vault", "cat", "/token"])).stdout;
+        assert.equal(token, 's3cret of age: "quotes" $X #\nsecond line\n');
+        assert.equal(await host.sh(`cat ${pgo.state}/state.db* | grep -ca s3cr || true`), "0");
       });
 
       await t.test("no value is anywhere but in the files that are there for it", async () => {

@@ -29,6 +29,8 @@ export interface AnyClone extends Place {
   readonly name: SourceName;
   /** Empty: all of it. */
   readonly paths: readonly string[];
+  /** Whether one of them that a commit doesn't have is no trouble. */
+  readonly optional: boolean;
   /** Without the contents of files that no path asks for. */
   readonly partial: boolean;
 }
@@ -151,18 +153,21 @@ async function bringRef(clone: AnyClone, ref: string, depth: number, signal: Abo
 
 async function readCommit(clone: Clone, signal: AbortSignal): Promise<Result<Read, GitFailure>> {
   const { revision, paths } = clone;
+  const required = clone.optional ? [] : paths;
   if (clone.partial) {
     const names = await text(clone, ["ls-tree", "-r", "-z", "--full-tree", revision, "--", ...paths], signal);
     if (!names.ok) return local(names.trouble);
-    const refused = tree.refusal(tree.treeLines(names.value), paths, short(revision));
+    const there = tree.treeLines(names.value);
+    const refused = tree.refusal(there, required, short(revision));
     if (refused !== undefined) return trouble({ reason: refused, transient: false, fault: "remote" });
-    const complete = await bringContents(clone, signal);
+    const present = paths.filter((path) => there.some((line) => line.path.startsWith(`${path}/`)));
+    const complete = await bringContents({ ...clone, paths: present }, signal);
     if (!complete.ok) return complete;
   }
   const listed = await text(clone, ["ls-tree", "-r", "-l", "-z", "--full-tree", revision, "--", ...paths], signal);
   if (!listed.ok) return local(listed.trouble);
   const lines = tree.treeLines(listed.value);
-  const refused = tree.refusal(lines, paths, short(revision));
+  const refused = tree.refusal(lines, required, short(revision));
   if (refused !== undefined) return trouble({ reason: refused, transient: false, fault: "remote" });
   const contents = await readObjects(clone, [revision, ...tree.wanted(lines)], signal);
   if (!contents.ok) return contents;
@@ -179,6 +184,7 @@ async function readCommit(clone: Clone, signal: AbortSignal): Promise<Result<Rea
 
 /** Brings the files' contents that a partial clone lacks, all at once: git itself would fetch them one by one. */
 async function bringContents(clone: Clone, signal: AbortSignal): Promise<Result<void, GitFailure>> {
+  if (clone.paths.length === 0) return success(undefined);
   const trees = clone.paths.map((path) => `${clone.revision}:${path}`);
   const listed = await text(clone, ["rev-list", "--objects", "--missing=print", "--no-object-names", ...trees], signal);
   if (!listed.ok) return local(listed.trouble);
