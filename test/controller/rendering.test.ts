@@ -99,3 +99,39 @@ test("a path with a name that nobody knows is the source's trouble, told once, a
   assert.match(JSON.stringify(told[0]), /hosts\/\$\{PGO_HOSTNAM\}.*did you mean PGO_HOSTNAME/);
   assert.deepEqual(pgo.world.changes, []);
 });
+
+suite("a source that is contained by policy", () => {
+  const contained = { policy: { source: { fleet: { preset: "contained", mounts: ["/srv/shop"], local_images: true } } } };
+
+  test("deploys what asks nothing of the host, and is refused with file, line and rule where it does", async () => {
+    await using pgo = new Pgo({ config: contained });
+    pgo.start();
+    const good = "[Container]\nImage=localhost/good:1\nVolume=/srv/shop:/data\n";
+    await pgo.push({ "shop/web.container": good, "blog/blog.container": "[Container]\nImage=localhost/good:1\n" });
+    assert.equal(pgo.record("shop")?.outcome, "deployed", pgo.record("shop")?.message);
+    pgo.forget();
+    await pgo.push({
+      "shop/web.container": good.replace("/srv/shop:", "/:"),
+      "blog/blog.container": "[Container]\nImage=localhost/good:2\n",
+    });
+    assert.equal(pgo.record("shop")?.outcome, "rejected");
+    assert.match(
+      pgo.record("shop")?.message ?? "",
+      /^shop\/web\.container:3: .*not allowed by policy \(rule mounts of \[policy\.source\.fleet\]\)/,
+    );
+    assert.deepEqual(starts(pgo), ["restart blog.service"]);
+    isSettled(pgo);
+  });
+
+  test("sees no secret of the host that is not listed for it", async () => {
+    await using pgo = new Pgo({ config: contained });
+    pgo.start();
+    pgo.secretValues.set("ROOT_PASSWORD", "s3cret");
+    await pgo.push({ "shop/web.container": web, "shop/web.env": "STOLEN=${ROOT_PASSWORD}\n" });
+    assert.equal(pgo.record("shop")?.outcome, "held");
+    assert.equal(
+      [...pgo.world.machine.files.values()].some(({ content }) => content.includes("s3cret")),
+      false,
+    );
+  });
+});
