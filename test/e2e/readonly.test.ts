@@ -219,15 +219,18 @@ test("what failed for a reason on the host is tried again by ctl retry, once tha
   await pgo.deployed("shop", "blog");
   const nothing = await pgo.ctl("retry", "blog");
   assert.deepEqual({ code: nothing.code, out: nothing.stdout }, { code: 0, out: "fleet/blog has nothing in quarantine\n" });
-  // It needs a directory of the host's.
-  const needy = await pgo.repository.commit({ "blog/blog.container": web("v2", 8083, "Volume=/srv/blog:/blog") });
+  // It needs a file of the host's.
+  await pgo.host.sh("mkdir /srv/blog");
+  const needy = await pgo.repository.commit({
+    "blog/blog.container": web("v2", 8083, "Volume=/srv/blog:/blog", "Exec=sh -c '[ -e /blog/ready ] && exec /bin/web'"),
+  });
   await pgo.outcome("blog", needy, "rolled-back");
   assert.equal(await pgo.page(8083), "good");
   const again = await pgo.ctl("retry", "blog");
   assert.equal(again.code, 1);
   assert.match(again.stdout, /^fleet\/blog rolled-back: /);
 
-  await pgo.host.sh("mkdir /srv/blog");
+  await pgo.host.sh("touch /srv/blog/ready");
   const mended = await pgo.ctl("retry", "blog");
   assert.equal(mended.code, 0);
   assert.match(mended.stdout, /^fleet\/blog deployed: healthy by process after/);
