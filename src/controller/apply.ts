@@ -204,8 +204,15 @@ function executors({ application }: Plan, bundle: Bundle | undefined, context: C
       store.forgetStarted(step.service);
       return success(undefined);
     },
-    "reload-service": async (step, signal) => refresh(step, await host.job("reload", step.service, signal), signal),
-    signal: async (step, signal) => refresh(step, await send(step.signal, step.unit, signal), signal),
+    // It keeps its invocation, by which the record would be believed after a crash: from here on nobody can say what it has read.
+    "reload-service": async (step, signal) => {
+      store.saveStarted(application, step.service, unknownStart);
+      return refresh(step, await host.job("reload", step.service, signal), signal);
+    },
+    signal: async (step, signal) => {
+      store.saveStarted(application, step.service, unknownStart);
+      return refresh(step, await send(step.signal, step.unit, signal), signal);
+    },
     keep: (step, signal) => refresh(step, success(undefined), signal),
     "remove-network": (step, signal) => podman.removeNetwork(step.network, signal),
   };

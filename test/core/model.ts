@@ -264,6 +264,7 @@ export class World {
       case "signal": {
         const running = this.running.get(step.service);
         if (running?.active !== "active") throw new Error(`${step.kind} ${step.service}: it is not active`);
+        this.records.set(step.service, unknownStart);
         running.runs = describe(step.unit, this.disk, this.loaded.get(step.service)?.text ?? "");
         return;
       }
