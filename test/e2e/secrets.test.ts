@@ -115,7 +115,7 @@ for (const user of ["root", "edge"] as const)
           async () => (await pgo.status()).sources[0]?.revision === gone && (await pgo.application("shop")) === undefined,
           60_000,
         );
-        assert.equal(await host.sh(`ls ${pgo.state}/env/fleet 2>/dev/null || true`), "");
+        assert.equal(await host.sh(`ls ${pgo.state}/env/fleet`), "vault");
       });
     });
   });
