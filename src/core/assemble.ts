@@ -171,7 +171,7 @@ function doubles(units: readonly Unit[], draft: Draft): readonly Problem[] {
 
 function decode(content: Uint8Array): string | undefined {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(content);
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(content);
   } catch {
     return undefined;
   }

@@ -218,7 +218,7 @@ async function generatorAlone(host: TestHost, cases: readonly Case[]): Promise<R
 async function livePgo(t: TestContext, host: TestHost): Promise<Readonly<Record<string, Verdict>>> {
   const bundle = await mkdtemp(join(tmpdir(), "pgo-judge-"));
   t.after(() => rm(bundle, { recursive: true, force: true }));
-  for (const path of ["src", "package.json", "test/e2e/inside/judge.ts", "test/e2e/validate"])
+  for (const path of ["src", "package.json", "test/e2e/inside/judge.ts", "test/core/renderings.ts", "test/e2e/validate"])
     await cp(join(checkout, path), join(bundle, path), { recursive: true });
   await symlink("/app/node_modules", join(bundle, "node_modules"));
   await host.copy(bundle, "/opt/pgo");

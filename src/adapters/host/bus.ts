@@ -121,6 +121,8 @@ async function subscribe(connection: Connection, deadline: number, signal: Abort
       await connection.call({ ...systemd1, member: "Subscribe" }, Math.max(1, deadline - performance.now()), signal);
       return;
     } catch (error) {
+      // A restart of the bus may give out the name again of one that systemd still remembers.
+      if (error instanceof Refusal && error.code.endsWith(".AlreadySubscribed")) return;
       const absent = error instanceof Refusal && /\.(?:ServiceUnknown|NameHasNoOwner|NoReply)$/.test(error.code);
       if (!absent || performance.now() > deadline) throw error;
       await within(new Promise((resolve) => setTimeout(resolve, 100)), undefined, [signal, connection.lost]);
