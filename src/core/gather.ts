@@ -4,7 +4,7 @@ import type { Problem } from "./bundle.ts";
 import { dropInsOf } from "./drop-ins.ts";
 import { encryptionOf, plainName } from "./encrypted.ts";
 import { isDropIn, isUnitFile, isUnitText, type Located } from "./layout.ts";
-import { isQuadletKind, isQuadletsFile, kindOf, traitsOf } from "./kinds.ts";
+import { isQuadletKind, isQuadletsFile, kindOf, templateOutput, traitsOf } from "./kinds.ts";
 import type { RelativePath } from "./names.ts";
 import { splitQuadlets } from "./quadlets-file.ts";
 import { noTemplates, type Rendering, type TemplateRenderer } from "./rendering.ts";
@@ -62,7 +62,7 @@ function takePlain(files: Map<RelativePath, Located>, decrypted: Rendering["decr
     files.delete(path);
     const plain = plainName(path, encryption) as RelativePath;
     const found = decrypted(path);
-    if (isUnitText(plain) || plain.endsWith(".liquid"))
+    if (isUnitText(plain) || templateOutput(plain) !== undefined)
       problems.push({ file: origin, line: undefined, message: "is encrypted, and a unit must be readable: encrypt what it names" });
     else if (files.has(plain))
       problems.push({ file: origin, line: undefined, message: `is ${plain} in plain, which is there too: remove one of them` });
@@ -77,9 +77,9 @@ function renderTemplates(
   problems: Problem[],
 ): void {
   for (const [path, { entry, origin }] of [...files]) {
-    if (!path.endsWith(".liquid") || baseName(path) === ".liquid" || entry.kind !== "file") continue;
+    const output = templateOutput(path) as RelativePath | undefined;
+    if (output === undefined || entry.kind !== "file") continue;
     files.delete(path);
-    const output = path.slice(0, -".liquid".length) as RelativePath;
     const rendered = template(textOf(entry.content), vars, origin);
     if (!rendered.ok) problems.push(...rendered.trouble);
     else if (files.has(output))

@@ -88,3 +88,8 @@ export function isQuadlet(path: string): boolean {
 export function isQuadletsFile(path: string): boolean {
   return /[^/]\.quadlets$/.test(path);
 }
+
+/** `web.container.liquid` makes `web.container` (core/template.ts); undefined for a file that is no template. */
+export function templateOutput(path: string): string | undefined {
+  return /^(.*[^/])\.liquid$/.exec(path)?.[1];
+}

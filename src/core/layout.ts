@@ -3,7 +3,7 @@
 import ignore from "ignore";
 
 import type { Problem, TreeEntry } from "./bundle.ts";
-import { isQuadlet, kindOf } from "./kinds.ts";
+import { isQuadlet, kindOf, templateOutput } from "./kinds.ts";
 import { followLinks } from "./links.ts";
 import {
   NameError,
@@ -117,7 +117,7 @@ export function layout(source: SourceName, paths: readonly string[], tree: Reado
 
 /** A unit's own file, quadlet or plain, or a template of one. A `conf.d/site.conf` is an asset like others. */
 export function isUnitFile(file: string): boolean {
-  const path = file.replace(/\.liquid$/, "");
+  const path = templateOutput(file) ?? file;
   return (isQuadlet(path) || kindOf(path) !== undefined) && !isDropIn(path);
 }
 

@@ -26,11 +26,6 @@ export interface TemplateLimits {
 }
 export const templateLimits: TemplateLimits = { source: 262_144, output: 1_048_576, memory: 1_000_000, milliseconds: 1000 };
 
-/** `web.container.liquid` makes `web.container`; undefined for a file that is no template. */
-export function templateOutput(path: string): string | undefined {
-  return /^(.*[^/])\.liquid$/.exec(path)?.[1];
-}
-
 /**
  * Renders a template. Its variables are texts (`"false"` is true in an `if`: compare it). Names that nobody declared are Problems,
  * all at once and in branches not taken too; one without a value is none in `if`, `unless` and `default`, and a Problem elsewhere.
@@ -40,14 +35,6 @@ export function templateOutput(path: string): string | undefined {
  * proportion to what they are given. liquidjs looks at the time before each tag and output, and counts what filters make; it does
  * not count what is written, so that is done here.
  */
-/** In the shape that a bundle is assembled with. */
-export const rendered: TemplateRenderer = (text, vars, file) => {
-  const made = renderTemplate(text, vars, { file });
-  if (!made.ok) return made;
-  const count = made.value.text.split("\n").length;
-  return success({ text: made.value.text, lines: Array.from({ length: count }, (_, index) => made.value.lineOf(index + 1)) });
-};
-
 export function renderTemplate(
   text: string,
   vars: Vars,
@@ -85,6 +72,14 @@ export function renderTemplate(
     ]);
   return success(pages.first.rendered());
 }
+
+/** In the shape that a bundle is assembled with. */
+export const rendered: TemplateRenderer = (text, vars, file) => {
+  const made = renderTemplate(text, vars, { file });
+  if (!made.ok) return made;
+  const count = made.value.text.split("\n").length;
+  return success({ text: made.value.text, lines: Array.from({ length: count }, (_, index) => made.value.lineOf(index + 1)) });
+};
 
 /** Linear in time and memory, or charged by liquidjs for what they make; none that reads a clock or decodes (a line break could come out). */
 const filters = new Set(

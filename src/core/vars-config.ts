@@ -72,9 +72,3 @@ export function varsOf({ facts, hostApplication, host, application }: VarsLayers
       if (all.get(key) === undefined && !Object.hasOwn(factTexts, key)) all.set(key, text);
   return all;
 }
-
-/** Node's `process.arch` in the words of OCI images, which are Go's. */
-export function ociArchitecture(arch: string): string {
-  const differing: Readonly<Partial<Record<string, string>>> = { x64: "amd64", ia32: "386", ppc64: "ppc64le", mipsel: "mipsle" };
-  return differing[arch] ?? arch;
-}

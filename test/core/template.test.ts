@@ -6,7 +6,8 @@ import { suite, test } from "node:test";
 import fc from "fast-check";
 
 import type { Vars } from "../../src/core/substitute.ts";
-import { renderTemplate, templateLimits, templateOutput, type Rendered } from "../../src/core/template.ts";
+import { templateOutput } from "../../src/core/kinds.ts";
+import { renderTemplate, templateLimits, type Rendered } from "../../src/core/template.ts";
 
 const vars: Vars = new Map<string, string | undefined>([
   ["PGO_HOSTNAME", "pi4"],

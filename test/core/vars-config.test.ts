@@ -6,7 +6,7 @@ import { suite, test } from "node:test";
 import { z } from "zod";
 
 import { readToml } from "../../src/core/toml.ts";
-import { factTexts, ociArchitecture, varsOf, varsTable, type FactName, type Facts } from "../../src/core/vars-config.ts";
+import { factTexts, varsOf, varsTable, type FactName, type Facts } from "../../src/core/vars-config.ts";
 
 const schema = z.strictObject({ vars: varsTable });
 const read = (text: string) => readToml(text, "pgo.toml", schema);
@@ -61,8 +61,4 @@ suite("of several values of one name", () => {
     const vars = varsOf({ facts, host: { PGO_ARCH: "x", PGO_HOSTNAME: "x", constructor: "y" } });
     assert.deepEqual([vars.get("PGO_HOSTNAME"), vars.get("PGO_ARCH"), vars.get("constructor")], ["pi4", undefined, "y"]);
   });
-});
-
-test("a processor is called as in images", () => {
-  assert.deepEqual(["x64", "arm64", "arm", "riscv64", "ia32"].map(ociArchitecture), ["amd64", "arm64", "arm", "riscv64", "386"]);
 });
