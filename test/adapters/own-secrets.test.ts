@@ -1,3 +1,5 @@
+/** The secrets that ctl keeps: written for their owner alone, read back exactly, told by name only. */
+
 import assert from "node:assert/strict";
 import { mkdir, readFile, readdir, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";

@@ -1,3 +1,5 @@
+/** Sealed contents on a real file system: durable, found again, damage noticed, and swept when nobody needs them. */
+
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,3 +1,5 @@
+/** Which files of Git count as encrypted, and what the plain one is called. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 

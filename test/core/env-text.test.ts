@@ -1,3 +1,5 @@
+/** Files of secrets: read as dotenv does, and written so that dotenv reads back what was meant. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 

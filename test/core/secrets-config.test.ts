@@ -1,3 +1,5 @@
+/** What pgo.toml may say of secrets: where they are, never what they are. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
