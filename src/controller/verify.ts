@@ -6,7 +6,7 @@ import { roleOf } from "../core/kinds.ts";
 import type { Check, Health, Sample } from "../core/health.ts";
 import type { ServiceName } from "../core/names.ts";
 import { reasonOf } from "../core/result.ts";
-import { follow, isUp, newTrack, verdict, type Look, type Track, type Verdict } from "../core/verdict.ts";
+import { follow, isUp, mostTelling, newTrack, verdict, type Look, type Track, type Verdict } from "../core/verdict.ts";
 import type { ContainerState, ServiceState } from "../ports.ts";
 import type { Context } from "./context.ts";
 import { servicesOf, type Survey } from "./observe.ts";
@@ -175,11 +175,4 @@ function lookOf(
 /** The first, or the other where that is later. */
 function latest(one: Date | undefined, other: Date | undefined): Date | undefined {
   return one === undefined || other === undefined || one > other ? one : other;
-}
-
-/** A service of Kubernetes YAML has several containers: one that ended badly says most, then the one that started last. */
-function mostTelling(containers: readonly ContainerState[]): ReadonlyMap<ServiceName, ContainerState> {
-  const bad = ({ state, exitCode }: ContainerState) => state !== "running" && exitCode !== 0;
-  const rank = (one: ContainerState) => (bad(one) ? Infinity : (one.startedAt?.getTime() ?? 0));
-  return new Map([...containers].sort((a, b) => (rank(a) < rank(b) ? -1 : 1)).map((container) => [container.service, container]));
 }

@@ -2,6 +2,7 @@
 
 import type { Unit } from "./bundle.ts";
 import { roleOf } from "./kinds.ts";
+import type { ServiceName } from "./names.ts";
 import type { Check, Health, Sample, UnitHealth } from "./health.ts";
 
 /** One look at a unit. */
@@ -145,6 +146,25 @@ export function isUp(look: Pick<Look, "active">): boolean {
   return look.active === "active" || look.active === "reloading";
 }
 
+/** A service of Kubernetes YAML has several containers: one that ended badly says most, then the one that started last. */
+export function mostTelling<Container extends ContainerLook>(
+  containers: readonly Container[],
+): ReadonlyMap<Container["service"], Container> {
+  const rank = (one: Container) => (endedBadly(one) ? Infinity : (one.startedAt?.getTime() ?? 0));
+  return new Map([...containers].sort((a, b) => (rank(a) < rank(b) ? -1 : 1)).map((container) => [container.service, container]));
+}
+
+interface ContainerLook {
+  readonly service: ServiceName;
+  readonly state: string;
+  readonly exitCode: number;
+  readonly startedAt: Date | undefined;
+}
+
+function endedBadly({ state, exitCode }: { readonly state: string; readonly exitCode: number }): boolean {
+  return state !== "running" && exitCode !== 0;
+}
+
 type Judged = { readonly result: "pass" } | { readonly result: "fail" | "wait" | "unasked"; readonly message: string };
 
 function judge(unit: Unit, check: Check, look: Look): Judged {
@@ -156,8 +176,9 @@ function judge(unit: Unit, check: Check, look: Look): Judged {
   }
   const { container } = look;
   // Of several containers that Kubernetes YAML makes, one may have done its work and ended.
-  if (unit.kind === "kube" && container !== undefined && container.state !== "running" && container.exitCode !== 0)
+  if (unit.kind === "kube" && container !== undefined && endedBadly(container))
     return { result: "fail", message: `its container ${container.name} has ended with ${container.exitCode}` };
+  if (unit.kind === "kube" && container === undefined) return { result: "fail", message: "none of its containers is there" };
   if (unit.kind === "container" && container?.state !== "running")
     return { result: "fail", message: `its container is ${container?.state ?? "not there"}` };
   switch (check.by) {

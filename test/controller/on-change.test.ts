@@ -84,6 +84,24 @@ suite("a changed mounted file", () => {
   });
 });
 
+for (const [what, change] of [
+  ["signal:HUP", "signal HUP web.service"],
+  ["reload", "reload web.service"],
+] as const)
+  test(`pgo that dies right after "${change}" can't say what was read: its next start restarts the service`, async () => {
+    await using pgo = await deployed({ ...says(what), "shop/web.container": directory, "shop/conf/a": "1" });
+    pgo.world.commit({ ...says(what), "shop/web.container": directory, "shop/conf/a": "2" });
+    pgo.world.onChange = () => {
+      if (pgo.world.changes.at(-1) !== change) return;
+      pgo.world.onChange = undefined;
+      pgo.kill();
+    };
+    await pgo.pass(3 * minute);
+    assert.deepEqual(pgo.world.changes.slice(-2), [change, "restart web.service"]);
+    assert.equal(pgo.outcome("shop"), "deployed");
+    isSettled(pgo);
+  });
+
 suite("a reload that does not work out", () => {
   test("is undone with a restart, since nobody can say what it has read", async () => {
     await using pgo = await deployed({ ...says("reload"), "shop/web.container": single, "shop/conf/a": "1" });

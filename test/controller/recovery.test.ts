@@ -27,6 +27,34 @@ async function dyingAt(pgo: Pgo, change: string, times: number): Promise<void> {
   pgo.world.onChange = undefined;
 }
 
+test("pgo that dies while a network is made anew finishes that: the old one is never taken for the new", async () => {
+  const files = (subnet: string) => ({
+    "shop/web.container": "[Container]\nImage=localhost/good:1\nNetwork=app.network\n",
+    "shop/app.network": `[Network]\nSubnet=${subnet}\n`,
+  });
+  for (const change of [
+    "stop web.service",
+    "stop app-network.service",
+    "remove network systemd-app",
+    "start app-network.service",
+    "restart web.service",
+  ]) {
+    await using pgo = new Pgo();
+    pgo.start();
+    await pgo.push(files("10.1.0.0/24"));
+    pgo.forget();
+    pgo.world.commit(files("10.2.0.0/24"));
+    await dyingAt(pgo, change, 1);
+    assert.ok(pgo.world.changes.includes(change), `${change}: ${pgo.world.changes.join(", ")}`);
+    assert.match(pgo.world.machine.networks.get("systemd-app") ?? "", /10\.2\.0\.0/, change);
+    assert.equal(pgo.outcome("shop"), "deployed", change);
+    isSettled(pgo);
+    // And back, which the network must follow too.
+    await pgo.push(files("10.1.0.0/24"));
+    assert.match(pgo.world.machine.networks.get("systemd-app") ?? "", /10\.1\.0\.0/, change);
+  }
+});
+
 suite("a rollout that a crash interrupts", () => {
   for (const change of ["write fleet/shop/web.container", "reload", "restart web.service"])
     test(`right after "${change}" is finished at the next start`, async () => {

@@ -163,6 +163,35 @@ suite("files are placed", () => {
   });
 });
 
+suite("pgo starts by itself", () => {
+  const starting = (files: Readonly<Record<string, string>>) =>
+    bundleOf(files).units.flatMap(({ service, starts }) => (starts ? [service] : []));
+  const install = "[Install]\nWantedBy=default.target\n";
+  const run = "[Service]\nExecStart=/bin/true\n";
+  for (const [what, files, started] of [
+    ["quadlets, whatever their [Install] says", { "web.container": web, "a.network": "[Network]\n" }, ["a-network.service", "web.service"]],
+    ["a plain service that is to be installed, and no other", { "a.service": `${run}${install}`, "b.service": run }, ["a.service"]],
+    ["a timer, but not what it triggers", { "a.timer": "[Timer]\nOnBootSec=1\n", "a.service": `${run}${install}` }, ["a.timer"]],
+    ["a timer, but not the unit that it names", { "a.timer": "[Timer]\nUnit=b.service\n", "b.service": `${run}${install}` }, ["a.timer"]],
+    ["a socket, but not the service of its connections", { "a.socket": "[Socket]\nAccept=yes\n", "a@.service": run }, ["a.socket"]],
+    ["instances, but not their template", { "w@.container": web, "w@x.container": web }, ["w@x.service"]],
+    [
+      "the default instance of a template that is to be installed",
+      { "w@.container": `${web}${install}DefaultInstance=zero\n` },
+      ["w@zero.service"],
+    ],
+    ["no default instance where nothing installs it", { "w@.container": `${web}[Install]\nDefaultInstance=zero\n` }, []],
+  ] as const)
+    test(what, () => {
+      assert.deepEqual([...starting(files)].sort(), started);
+    });
+});
+
+test("a byte order mark stays, for the generator to refuse: nothing of a file is changed in silence", () => {
+  const bundle = bundleOf({ "web.container": `\ufeff${web}` });
+  assert.deepEqual(Buffer.from(bundle.files[0]?.content ?? "").subarray(0, 3), Buffer.from([0xef, 0xbb, 0xbf]));
+});
+
 suite("a unit is made of", () => {
   const inputs = (unit: Unit) => unit.inputs.map(({ label, within }) => (within === undefined ? label : `${label} in ${within}`));
 
@@ -232,6 +261,16 @@ suite("a unit is made of", () => {
     });
     assert.equal(unitIn(bundle, "web.container").image, "localhost/web:20");
   });
+});
+
+test("what is built or fetched for a unit is a part of it: a changed build context is its reason to restart", () => {
+  const files = {
+    "web.container": "[Container]\nImage=web.build\n",
+    "web.build": "[Build]\nImageTag=localhost/web\nSetWorkingDirectory=./src\n",
+    "src/page": "1",
+  };
+  const [before, after] = [bundleOf(files), bundleOf({ ...files, "src/page": "2" })].map((bundle) => unitIn(bundle, "web.container"));
+  assert.deepEqual(differences(before?.inputs ?? [], after?.inputs ?? []), ["web.build changed"]);
 });
 
 suite("a change is a reason to restart, named by what changed", () => {

@@ -7,10 +7,12 @@ import fc from "fast-check";
 
 import type { TreeEntry } from "../../src/core/bundle.ts";
 import { dropInOwner, isDropIn, layout, type Draft } from "../../src/core/layout.ts";
+import { followLinks } from "../../src/core/links.ts";
 import { partsOf, sourceName } from "../../src/core/names.ts";
 
 const fleet = sourceName("fleet");
 
+const web = "[Container]\nImage=localhost/x\n";
 const entry = (text: string): TreeEntry => ({ kind: "file", executable: false, content: Buffer.from(text) });
 
 function drafts(files: Readonly<Record<string, string>> | readonly string[], paths: readonly string[] = ["."]): readonly Draft[] {
@@ -51,6 +53,95 @@ suite("a first-level directory with a unit at any depth is an application", () =
   test("units that this version can't place still make an application, so that it can be told", () => {
     assert.deepEqual(shown(drafts(["shop/all.kube"])), ["shop: all.kube <- shop/all.kube"]);
   });
+});
+
+suite("left out are", () => {
+  test("units in directories for documentation and examples, which the generator would make live; other files there stay", () => {
+    const files = [
+      "shop/web.container",
+      "shop/docs/sample.container",
+      "shop/Examples/a/b.timer",
+      "shop/samples/web.container.d/10.conf",
+      "shop/docs/page.html",
+      "docs/only.container",
+    ];
+    assert.deepEqual(shown(drafts(files)), ["shop: docs/page.html <- shop/docs/page.html", "shop: web.container <- shop/web.container"]);
+  });
+
+  test("but a path that is called so is meant", () => {
+    assert.deepEqual(shown(drafts(["examples/shop/web.container"], ["examples"])), ["shop: web.container <- examples/shop/web.container"]);
+  });
+
+  test("what a .pgoignore names, in its directory and below", () => {
+    const files = {
+      ".pgoignore": "/old\n*.bak\n",
+      "old/a.container": web,
+      "shop/web.container": web,
+      "shop/x.bak": "",
+      "shop/conf/.pgoignore": "*\n!keep\n",
+      "shop/conf/gone": "",
+      "shop/conf/keep": "",
+    };
+    assert.deepEqual(
+      shown(drafts(files)).filter((line) => !line.includes(".pgoignore")),
+      ["shop: conf/keep <- shop/conf/keep", "shop: web.container <- shop/web.container"],
+    );
+  });
+});
+
+suite("a symbolic link", () => {
+  const link = (target: string): TreeEntry => ({ kind: "symlink", target });
+  const kinds = (links: Readonly<Record<string, string>>, files: readonly string[]) => {
+    const tree = new Map<string, TreeEntry>([
+      ...files.map((path): [string, TreeEntry] => [path, entry(`text of ${path}`)]),
+      ...Object.entries(links).map(([path, target]): [string, TreeEntry] => [path, link(target)]),
+    ]);
+    const followed = followLinks(tree);
+    return [...followed]
+      .filter(([path]) => !files.includes(path))
+      .map(([path, one]) => `${path}: ${one.kind === "file" ? Buffer.from(one.content).toString() : one.kind}`)
+      .sort();
+  };
+
+  for (const [what, links, files, found] of [
+    [
+      "is the file that it leads to",
+      { "shop/web@a.container": "web@.container" },
+      ["shop/web@.container"],
+      ["shop/web@a.container: text of shop/web@.container"],
+    ],
+    [
+      "is the directory that it leads to",
+      { "shop/conf": "../common/conf" },
+      ["common/conf/a", "common/conf/b/c"],
+      ["shop/conf/a: text of common/conf/a", "shop/conf/b/c: text of common/conf/b/c"],
+    ],
+    ["leads over others", { a: "b", b: "c/x" }, ["c/x"], ["a: text of c/x", "b: text of c/x"]],
+    [
+      "that leads out of the source stays one, to be refused",
+      { out: "../secret", "a/out": "../../etc/passwd" },
+      ["etc/passwd"],
+      ["a/out: symlink", "out: symlink"],
+    ],
+    ["that is absolute stays one, though the source has such a file", { abs: "/etc/passwd" }, ["etc/passwd"], ["abs: symlink"]],
+    [
+      "that leads in a circle, nowhere, or above itself stays one",
+      { a: "b", b: "a", none: "x", "d/up": "..", "d/self": "." },
+      ["d/x"],
+      ["a: symlink", "b: symlink", "d/self: symlink", "d/up: symlink", "none: symlink"],
+    ],
+  ] as const)
+    test(what, () => {
+      assert.deepEqual(kinds(links, files), found);
+    });
+});
+
+test("drop-ins of all units of a kind at the top of a path are every application's, but where it has its own", () => {
+  const files = { "container.d/10.conf": "top", "shop/web.container": web, "blog/blog.container": web, "blog/container.d/10.conf": "own" };
+  assert.deepEqual(
+    shown(drafts(files)).filter((line) => line.includes("10.conf")),
+    ["blog: container.d/10.conf <- blog/container.d/10.conf", "shop: container.d/10.conf <- container.d/10.conf"],
+  );
 });
 
 suite("units at the top of a path", () => {

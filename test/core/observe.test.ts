@@ -89,6 +89,12 @@ suite("what is remembered before the first file changes", () => {
   });
 });
 
+test("a network is what it was made as, whoever started its unit since, and whatever lies on the disk by now", () => {
+  const again = { ...readings({ invocation: "8" }, recordOf(oldUnit, "7"), nowUnit), reloadPending: true };
+  assert.equal(observedService({ ...again, keepsObject: true }).startedFrom?.digest, oldUnit.digest);
+  assert.equal(observedService(again).startedFrom, undefined, "of a container nobody can say");
+});
+
 test("what runs under a name that somebody else has taken is not remembered as one's own", () => {
   const theirs = readings({ source: "/etc/containers/systemd/web.container" }, recordOf(oldUnit, "7"), oldUnit);
   const back = readings({}, remembered(theirs), oldUnit);

@@ -100,6 +100,11 @@ suite("an application with variables, a template, an env file and an encrypted f
     for (const file of again.files) if (file.sealed !== undefined) assert.equal(file.content.length, 0);
   });
 
+  test("a variable of pgo.toml is meant before a secret of its name", () => {
+    const both = made(draftOf({ ...files, "web.env": "T=$TAG\n" }), fresh({ decrypted: plain, secrets: new Map([["TAG", "s3cret"]]) }));
+    assert.equal(textIn(both, "web.env"), "T=2\n");
+  });
+
   test("changes with a secret, and says what restarts for it", () => {
     const changed = made(draftOf(files), fresh({ decrypted: plain, secrets: new Map([["DB_PASSWORD", "other"]]) }));
     assert.notEqual(changed.digest, bundle.digest);

@@ -7,7 +7,8 @@ import fc from "fast-check";
 
 import type { Unit } from "../../src/core/bundle.ts";
 import type { Check, Patience, Sample } from "../../src/core/health.ts";
-import { follow, newTrack, verdict, type Look, type Verdict } from "../../src/core/verdict.ts";
+import { serviceName } from "../../src/core/names.ts";
+import { follow, mostTelling, newTrack, verdict, type Look, type Verdict } from "../../src/core/verdict.ts";
 import { bundleOf } from "./model.ts";
 
 const start = new Date("2026-01-01T00:00:00Z");
@@ -24,9 +25,10 @@ const patience: Patience = {
 };
 const web = bundleOf({ "web.container": "[Container]\nImage=x\n", "app.network": "[Network]\n", "data.volume": "[Volume]\n" });
 const job = bundleOf({ "job.container": "[Container]\nImage=x\n[Service]\nType=oneshot\n" });
+const site = bundleOf({ "site.kube": "[Kube]\nYaml=site.yml\n" });
 
 function unit(name: string): Unit {
-  const found = [...web.units, ...job.units].find((one) => one.name === name);
+  const found = [...web.units, ...job.units, ...site.units].find((one) => one.name === name);
   assert.ok(found);
   return found;
 }
@@ -85,6 +87,43 @@ function table(name: string, check: Check, rows: readonly (readonly [string, rea
       assert.equal(says(judged(name, check, looks)), said);
     });
 }
+
+suite("Kubernetes YAML", () => {
+  const container = (state: string, exitCode: number) => ({ container: { name: "site-web", state, exitCode, health: undefined } });
+  table("site.kube", process, [
+    ["up long enough", [look(1), look(6)], "healthy"],
+    ["up, with a container that has done its work and ended", [look(6, container("exited", 0))], "healthy"],
+    ["up, with a container that has ended badly", [look(6, container("exited", 1))], "starting: its container site-web has ended with 1"],
+    [
+      "up, with a container that ends badly again and again",
+      [look(6, container("exited", 1)), look(60, container("exited", 1))],
+      "unhealthy!: not healthy after 60 s: its container site-web has ended with 1 (2 of 2 probes)",
+    ],
+    ["up, and no container there", [look(6, { container: null })], "starting: none of its containers is there"],
+  ]);
+
+  test("of several containers the one that ended badly says most, then the one that started last", () => {
+    const one = (service: string, id: string, state: string, exitCode: number, second: number) => ({
+      service: serviceName(service),
+      id,
+      state,
+      exitCode,
+      startedAt: at(second),
+    });
+    const containers = [
+      one("a.service", "crashed", "exited", 1, 1),
+      one("a.service", "new", "running", 0, 9),
+      one("b.service", "old", "running", 0, 1),
+      one("b.service", "done", "exited", 0, 2),
+      one("b.service", "young", "running", 0, 3),
+    ];
+    for (const some of [containers, containers.toReversed()])
+      assert.deepEqual([...mostTelling(some)].map(([service, { id }]) => `${service} ${id}`).sort(), [
+        "a.service crashed",
+        "b.service young",
+      ]);
+  });
+});
 
 suite("a container that nothing checks", () => {
   table("web.container", process, [

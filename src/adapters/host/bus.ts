@@ -115,7 +115,7 @@ async function connect(address: string, ms: number, signal: AbortSignal): Promis
 }
 
 /** Manager.Subscribe, without which no signals come. Right after the bus itself has started, systemd may not be on it yet. */
-async function subscribe(connection: Connection, deadline: number, signal: AbortSignal): Promise<void> {
+export async function subscribe(connection: Pick<Connection, "call" | "lost">, deadline: number, signal: AbortSignal): Promise<void> {
   for (;;) {
     try {
       await connection.call({ ...systemd1, member: "Subscribe" }, Math.max(1, deadline - performance.now()), signal);

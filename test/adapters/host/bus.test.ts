@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 
-import { openBus } from "../../../src/adapters/host/bus.ts";
+import { Refusal, openBus, subscribe } from "../../../src/adapters/host/bus.ts";
 import { reasonOf } from "../../../src/core/result.ts";
 
 const never = new AbortController().signal;
@@ -74,4 +74,11 @@ test("an aborted signal ends the wait of its own caller only", async (t) => {
   const patient = bus.connection(never).then(() => "connected", reasonOf);
   await assert.rejects(bus.connection(AbortSignal.abort(new Error("stop"))), /stop/);
   assert.match(await patient, /no answer in 0\.3 s/);
+});
+
+test("systemd that remembers the name as a subscriber's, from before the bus restarted, is subscribed to; another refusal is told", async () => {
+  const refusing = (code: string) => ({ lost: never, call: () => Promise.reject(new Refusal(code, "no")) });
+  const deadline = performance.now() + 10_000;
+  await subscribe(refusing("org.freedesktop.systemd1.AlreadySubscribed"), deadline, never);
+  await assert.rejects(subscribe(refusing("org.freedesktop.DBus.Error.AccessDenied"), deadline, never), /no/);
 });
