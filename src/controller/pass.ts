@@ -126,7 +126,10 @@ function checked(source: Source, revision: Revision, { store, journal, clock }: 
     journal.tell({ type: "source", source: source.name, state: "recovered", message: `read again, at ${revision.slice(0, 7)}` });
 }
 
-/** Told when it begins and when its reason changes, not at each poll. */
+/**
+ * Told when it begins, not at each poll: a server that is away is so in changing words (reset, refused, no route), and that is one story. What
+ * waiting can't mend is told when its reason changes.
+ */
 export function failed(source: Source, { reason, transient }: GitTrouble, { store, journal, clock }: Context): void {
   const before: SourceRecord | undefined = store.source(source.name);
   store.saveSource({
@@ -137,7 +140,7 @@ export function failed(source: Source, { reason, transient }: GitTrouble, { stor
     message: reason,
     failures: (before?.failures ?? 0) + 1,
   });
-  if (before?.state !== "failed" || before.message !== reason)
+  if (before?.state !== "failed" || (!transient && before.message !== reason))
     journal.tell({
       type: "source",
       source: source.name,

@@ -57,7 +57,9 @@ async function verdicts(
   const candidates = await judge({ drafts: draftsOf(files), live, ...plainly }, asked, never);
   const told = [...candidates].map(([id, candidate]): [string, string] => [
     partsOf(id).application,
-    candidate.kind === "rejected" ? candidate.problems.map(({ file, message }) => `${file}: ${message}`).join("\n") : candidate.kind,
+    candidate.kind === "rejected"
+      ? candidate.problems.map(({ file, line, message }) => `${file}${line === undefined ? "" : `:${line}`}: ${message}`).join("\n")
+      : candidate.kind,
   ]);
   return { told: Object.fromEntries(told), runs: asked.runs() };
 }
@@ -84,8 +86,17 @@ test("two such files in two applications are both found, and a plain fault besid
     a: `a/a.container: ${crash}`,
     b: "bundle",
     c: `c/c.container: ${crash}`,
-    d: "d/d.container: unsupported key 'Labels' in group 'Container' (did you mean Label?)",
+    d: "d/d.container:3: unsupported key 'Labels' in group 'Container' (did you mean Label?)",
   });
+});
+
+test("a complaint about a line is told of the line in Git, also of a .quadlets file", async () => {
+  const { told } = await verdicts({
+    "shop/all.quadlets": `[Network]\n# FileName=app\n---\n${web}# FileName=web\nnonsense\n`,
+    "blog/blog.container": web,
+  });
+  assert.equal(told["blog"], "bundle");
+  assert.match(told["shop"] ?? "", /^shop\/all\.quadlets:7: /);
 });
 
 test("a crash over what is live already is blamed on no candidate's file, and lets nothing new in", async () => {
@@ -129,7 +140,7 @@ test("a plain unit that systemd refuses falls, what needs it waits, and the gene
     "c/d.container": web,
   };
   const { told, runs } = await verdicts(files, new Map(), asked);
-  assert.deepEqual(told["a"], "a/a.service: Failed to parse Bad=, ignoring: x");
+  assert.deepEqual(told["a"], "a/a.service:2: Failed to parse Bad=, ignoring: x");
   assert.deepEqual([told["b"], told["c"]], ["blocked", "bundle"]);
   assert.equal(runs, 2);
   assert.deepEqual(

@@ -104,6 +104,31 @@ suite("a person who asks", () => {
   });
 });
 
+test("a server that is away is told once, in whatever words it is away; what a person must mend is told when its reason changes", async () => {
+  await using pgo = await deployed({ "shop/web.container": container("good:1") });
+  for (const [reason, transient] of [
+    ["connection reset", true],
+    ["connection refused", true],
+    ["no route to host", true],
+    ["permission denied", false],
+    ["permission denied", false],
+    ["no such branch", false],
+  ] as const) {
+    pgo.world.gitTrouble = { reason, transient };
+    await pgo.pass(70 * minute);
+  }
+  pgo.world.gitTrouble = undefined;
+  await pgo.pass(70 * minute);
+  const told = pgo.told.flatMap((event) => (event.type === "source" ? [`${event.state}: ${event.message}`] : []));
+  assert.deepEqual(told.slice(0, 3), [
+    "failed: connection reset; what runs is kept, and it is tried again",
+    "failed: permission denied; what runs is kept",
+    "failed: no such branch; what runs is kept",
+  ]);
+  assert.equal(told.length, 4);
+  assert.match(told[3] ?? "", /^recovered: /);
+});
+
 suite("a commit that changes one application", () => {
   const files = {
     "shop/web.container": container("good:1"),

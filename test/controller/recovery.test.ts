@@ -55,6 +55,21 @@ test("pgo that dies while a network is made anew finishes that: the old one is n
   }
 });
 
+test("a network that was made anew again and again without pgo's surviving it is made as it was, when that is given up", async () => {
+  const files = (subnet: string) => ({
+    "shop/web.container": "[Container]\nImage=localhost/good:1\nNetwork=app.network\n",
+    "shop/app.network": `[Network]\nSubnet=${subnet}\n`,
+  });
+  await using pgo = new Pgo();
+  pgo.start();
+  await pgo.push(files("10.1.0.0/24"));
+  pgo.world.commit(files("10.2.0.0/24"));
+  await dyingAt(pgo, "start app-network.service", 4);
+  assert.equal(pgo.outcome("shop"), "rolled-back");
+  assert.match(pgo.world.machine.networks.get("systemd-app") ?? "", /10\.1\.0\.0/);
+  isSettled(pgo);
+});
+
 suite("a rollout that a crash interrupts", () => {
   for (const change of ["write fleet/shop/web.container", "reload", "restart web.service"])
     test(`right after "${change}" is finished at the next start`, async () => {

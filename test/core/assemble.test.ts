@@ -100,6 +100,20 @@ suite("refused, with the file as Git has it and what to do", () => {
     );
   });
 
+  test("a quadlet of a .quadlets file that is there as a file too, with its line", () => {
+    const part = "[Container]\n# FileName=web\nImage=localhost/x\n";
+    assert.deepEqual(refusals({ "all.quadlets": `[Network]\n# FileName=app\n---\n${part}`, "web.container": web }), [
+      "apps/shop/all.quadlets:4 holds web.container, which apps/shop/web.container is too",
+    ]);
+  });
+
+  test("a carriage return inside a line, which systemd takes for its end and Podman does not, with its line", () => {
+    assert.match(
+      refusals({ "web.container": `${web}Environment=A=b\rExecStartPre=/bin/evil\n` })[0] ?? "",
+      /^apps\/shop\/web\.container:3 a carriage return or NUL/,
+    );
+  });
+
   test("everything at once, not one after the other", () => {
     assert.equal(refusals({ "a.quadlets": "", "b.pod.d/x.conf": "", link: { kind: "symlink", target: "x" }, "pgo.toml": "x" }).length, 4);
   });

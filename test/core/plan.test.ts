@@ -9,7 +9,7 @@ import fc from "fast-check";
 import type { Bundle, Unit } from "../../src/core/bundle.ts";
 import { relativePath, serviceName, digestOf } from "../../src/core/names.ts";
 import { explain, found, plan } from "../../src/core/plan.ts";
-import { Crash, World, bundleOf } from "./model.ts";
+import { Crash, World, bundleOf, shop } from "./model.ts";
 
 const web = "[Container]\nImage=localhost/web:1\n";
 
@@ -119,6 +119,19 @@ suite("a plan names each step and its reason", () => {
         .at(-1)?.kind,
       "restart",
     );
+  });
+
+  test("a plain unit is enabled when it has an [Install], disabled before its file goes, and stopped before what it triggers", () => {
+    const timer = "[Timer]\nOnBootSec=1\n";
+    const files = { "a.timer": `${timer}[Install]\nWantedBy=timers.target\n`, "a.service": "[Service]\nExecStart=/bin/true\n" };
+    const { world, bundle } = deployed(files);
+    const seen = (goal: Bundle | undefined, ...enabled: readonly string[]) =>
+      explain(plan({ application: shop, bundle: goal }, { ...world.observe(goal), enabled: new Set(enabled.map(serviceName)) }).steps);
+    assert.deepEqual(seen(bundle), ["  enable a.timer: its [Install] says so"]);
+    assert.deepEqual(seen(bundle, "a.timer"), []);
+    const kept = bundleOf({ ...files, "a.timer": timer });
+    assert.deepEqual(seen(kept, "a.timer"), ["  disable a.timer: its [Install] is gone", "~ a.timer", "  daemon-reload: a.timer changed"]);
+    assert.deepEqual(seen(undefined, "a.timer").slice(0, 2), ["  disable a.timer: it is gone", "  stop a.timer: a.timer is gone"]);
   });
 
   test("a service that is passed on to another application is not stopped, and one beside it is", () => {

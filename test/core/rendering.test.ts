@@ -116,6 +116,32 @@ suite("an application with variables, a template, an env file and an encrypted f
   });
 });
 
+test("a value with a line break goes to the container by way of the service, which reads a second file", () => {
+  const bundle = made(
+    draftOf({ "web.container": "[Container]\nImage=x\nEnvironmentFile=web.env\n", "web.env": "KEY=${TLS_KEY}\n" }),
+    fresh({ secrets: new Map([["TLS_KEY", "one\ntwo"]]) }),
+  );
+  const text = textIn(bundle, "web.container");
+  assert.match(text, new RegExp(`\\[Service\\]\nEnvironmentFile=${envDirectory}/web.service/web.env.service\n$`));
+  assert.equal(textIn(bundle, "web.env"), "KEY\n");
+  assert.equal(textIn(bundle, "web.env.service"), 'KEY="one\ntwo"\n');
+  assert.ok(bundle.units[0]?.files.some((path) => shownPath(path) === "web.env.service"));
+});
+
+test("a value that stands in Git is warned about, unless the file is encrypted there", () => {
+  const unit = { "web.container": "[Container]\nImage=x\nEnvironmentFile=web.env\n" };
+  const open = made(draftOf({ ...unit, "web.env": "PASSWORD=hunter2\n" }));
+  assert.deepEqual(
+    open.warnings.map(({ file, line }) => `${file}:${String(line)}`),
+    ["shop/web.env:1"],
+  );
+  assert.doesNotMatch(JSON.stringify(open.warnings), /hunter2/);
+  const contents = new Map([[relativePath("web.env.age"), Buffer.from("PASSWORD=hunter2 $x\n")]]);
+  const closed = made(draftOf({ ...unit, "web.env.age": "age-encryption.org/v1\n" }), fresh({ decrypted: { contents, problems: [] } }));
+  assert.deepEqual(closed.warnings, []);
+  assert.equal(textIn(closed, "web.env"), "PASSWORD=hunter2 $x\n", "a $ in it is a $");
+});
+
 suite("what is missing or wrong is told with file and line", () => {
   const told = (more: Readonly<Record<string, string>>, rendering = fresh({ decrypted: plain })) => {
     const found = assemble(draftOf({ ...files, ...more }), rendering);

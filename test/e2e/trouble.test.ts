@@ -32,8 +32,10 @@ test("a Git server that is away is told once, what runs is kept as it was last g
   const status = await pgo.status();
   assert.equal(status.healthy, false);
   assert.equal(status.sources[0]?.message, "connect to host 127.0.0.1 port 22: Connection refused");
-  const away = "source fleet failed: connect to host 127.0.0.1 port 22: Connection refused; what runs is kept, and it is tried again";
-  assert.deepEqual(await troubles(pgo, since), [away]);
+  // The poll that is under way when the server goes has its connection reset.
+  const [away = "", ...more] = await troubles(pgo, since);
+  assert.match(away, /^source fleet failed: .*127\.0\.0\.1 port 22.*; what runs is kept, and it is tried again$/);
+  assert.deepEqual(more, []);
 
   // The host is looked after meanwhile.
   await pgo.host.systemctl(["stop", "blog.service"]);
