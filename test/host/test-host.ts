@@ -219,9 +219,14 @@ export class TestHost {
 
   async #explain(t: TestContext): Promise<void> {
     try {
-      t.diagnostic(`${this.name}: failed units:\n${(await this.systemctl(["--failed"], { check: false, timeout: 5_000 })).stdout}`);
-      const lines = (await this.journal("pgo.service", { check: false, timeout: 5_000 })).trimEnd().split("\n");
-      t.diagnostic(`${this.name}: pgo.service:\n${lines.slice(-60).join("\n")}`);
+      const brief = { check: false, timeout: 5_000 };
+      const { stdout } = await this.systemctl(["--failed", "--plain", "--no-legend"], brief);
+      t.diagnostic(`${this.name}: failed units:\n${stdout}`);
+      const failed = stdout.split("\n").flatMap((line) => line.split(" ")[0] ?? []);
+      for (const unit of new Set([...failed.filter((name) => name !== ""), "pgo.service"])) {
+        const lines = (await this.journal(unit, brief)).trimEnd().split("\n");
+        t.diagnostic(`${this.name}: ${unit}:\n${lines.slice(-60).join("\n")}`);
+      }
     } catch (error) {
       t.diagnostic(`${this.name}: nothing to be learnt: ${String(error)}`);
     }
