@@ -129,6 +129,54 @@ test("a server that is away is told once, in whatever words it is away; what a p
   assert.match(told[3] ?? "", /^recovered: /);
 });
 
+suite("a changed network that another application uses", () => {
+  const files = (subnet: string) => ({
+    "base/wide.network": `[Network]\nSubnet=${subnet}\n`,
+    "blog/blog.container": container("good:1", "Network=wide.network\n"),
+    "blog/side.container": container("good:1"),
+    "shop/shop.container": container("good:1", "Network=wide.network\nHealthCmd=x\n"),
+  });
+
+  test("is made anew with its users stopped meanwhile and started again, all others left alone, and nothing more at the next pass", async () => {
+    await using pgo = await deployed(files("10.1.0.0/24"));
+    await pgo.push(files("10.2.0.0/24"));
+    assert.deepEqual(
+      pgo.world.changes.filter((change) => !change.startsWith("write")),
+      [
+        "reload",
+        "stop blog.service",
+        "stop shop.service",
+        "stop wide-network.service",
+        "remove network systemd-wide",
+        "start wide-network.service",
+        "start blog.service",
+        "start shop.service",
+      ],
+    );
+    assert.equal(pgo.outcome("base"), "deployed");
+    isSettled(pgo);
+    pgo.forget();
+    await pgo.pass(10 * minute);
+    assert.deepEqual(starts(pgo), []);
+  });
+
+  test("is undone when one of them does not come back healthy, and they run as before", async () => {
+    await using pgo = await deployed(files("10.1.0.0/24"));
+    pgo.world.machine.images.set("localhost/good:1", "sick");
+    pgo.world.commit(files("10.2.0.0/24"));
+    pgo.world.onChange = () => {
+      if (pgo.world.changes.at(-1) !== "remove network systemd-wide") return;
+      if (pgo.world.changes.filter((change) => change === "remove network systemd-wide").length === 2)
+        pgo.world.machine.images.set("localhost/good:1", "good");
+    };
+    await pgo.pass(4 * minute);
+    assert.equal(pgo.outcome("base"), "rolled-back");
+    assert.match(pgo.record("base")?.message ?? "", /^shop\.service /);
+    assert.match(pgo.world.machine.networks.get("systemd-wide") ?? "", /10\.1\.0\.0/);
+    isSettled(pgo);
+  });
+});
+
 suite("a commit that changes one application", () => {
   const files = {
     "shop/web.container": container("good:1"),

@@ -30,7 +30,7 @@ function textOf(change: Change | undefined): string {
 
 const services = [
   ...["shop-pod", "shop-web", "shop-api", "site", "busybox-image", "idle", "built", "worker@red", "worker@blue"],
-  ...["inner-network", "peer-a", "peer-b", "web-front"],
+  ...["inner-network", "peer-a", "peer-b", "outsider", "web-front", "pair-network", "pair-one", "pair-two"],
 ].map((name) => `${name}.service`);
 
 for (const user of ["root", "edge"] as const)
@@ -61,7 +61,7 @@ for (const user of ["root", "edge"] as const)
           );
         }
       };
-      await deployed("pod", "kube", "image", "build", "template", "timer", "network", "dropins", "socket");
+      await deployed("several", "pod", "kube", "image", "build", "template", "timer", "network", "dropins", "socket");
       assert.equal(await pgo.page(8101), "web");
       assert.equal(await pgo.page(8102), "api");
       assert.equal(await pgo.page(8103), "hello from kube");
@@ -85,7 +85,8 @@ for (const user of ["root", "edge"] as const)
 
       await t.test("comments only restart nothing, in no kind", async () => {
         const all = Object.entries(files).filter(
-          ([path, text]) => /\.(?:container|pod|network|kube|image|build|timer|service|socket)$/.test(path) && typeof text === "string",
+          ([path, text]) =>
+            /\.(?:container|pod|network|kube|image|build|timer|service|socket|quadlets)$/.test(path) && typeof text === "string",
         );
         assert.deepEqual(await push(Object.fromEntries(all.map(([path, text]) => [path, `# changed\n${textOf(text)}`]))), []);
       });
@@ -116,6 +117,12 @@ for (const user of ["root", "edge"] as const)
           "idle.service",
         ]);
       });
+      await t.test("one of several quadlets in a file restarts alone", async () => {
+        const text = textOf(files["several/pair.quadlets"]);
+        const at = text.lastIndexOf("[Container]");
+        const change = { "several/pair.quadlets": `${text.slice(0, at)}[Container]\nLabel=v=2${text.slice(at + "[Container]".length)}` };
+        assert.deepEqual(await push(change), ["pair-two.service"]);
+      });
       await t.test("a changed build context builds anew and restarts the user, once", async () => {
         const restarted = await push(changed("build/site/index.html", "built from Git", "built again"));
         assert.deepEqual(restarted, ["built.service"]);
@@ -145,11 +152,14 @@ for (const user of ["root", "edge"] as const)
         assert.match((await host.systemctl(["list-timers", "--no-pager", "tidy.timer"])).stdout, /0[45]:\d\d:\d\d/);
         assert.equal(await state("is-active", "tidy.service"), "inactive");
       });
-      await t.test("a changed network is made anew, and its users restart once", async () => {
+      await t.test("a changed network is made anew, and its users restart once, in another application too", async () => {
+        await push({ "outsider/outsider.container": textOf(files["network/peer-a.container"]) });
+        await deployed("outsider");
         assert.deepEqual(await push(changed("network/inner.network", "Internal=true", "Internal=true\nLabel=v=2")), [
           "inner-network.service",
           "peer-a.service",
           "peer-b.service",
+          "outsider.service",
         ]);
         assert.equal((await host.sh("podman network inspect systemd-inner --format '{{.Labels.v}}'")).trim(), "2");
       });
@@ -164,7 +174,10 @@ for (const user of ["root", "edge"] as const)
       });
       await t.test("what leaves Git leaves the host: services, files, links and networks", async () => {
         const gone = Object.fromEntries(
-          ["pod", "kube", "image", "template", "timer", "network", "dropins", "socket", "build"].map((name) => [name, null]),
+          ["pod", "kube", "image", "template", "timer", "network", "dropins", "socket", "build", "outsider", "several"].map((name) => [
+            name,
+            null,
+          ]),
         );
         await push({
           ...gone,

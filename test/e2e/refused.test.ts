@@ -124,6 +124,28 @@ test("an unparsable quadlet, an unknown key and a missing network are refused wi
   });
 });
 
+test("a source that is contained by policy deploys what asks nothing of the host; what does is refused with file, line and rule", async (t) => {
+  const rules = '[policy.source.fleet]\npreset = "contained"\nlocal_images = true\n';
+  const pgo = await Installed.up(t, { files: { "web/web.container": web("good", 8081) }, config: rules });
+  await pgo.outcome("web", await pgo.repository.head(), "deployed");
+  for (const [file, text, rule] of [
+    ["web/web.container", web("v2", 8081, "Volume=/:/host"), "mounts"],
+    ["web/web.container", web("v2", 8081, "PodmanArgs=--privileged"), "podman_args"],
+    ["web/web.container", `${web("v2", 8081)}[Service]\nExecStartPre=/bin/touch /srv/taken\n`, "keys"],
+    ["web/tick.timer", "[Timer]\nOnBootSec=1h\n", "plain_units"],
+    ["web/pgo.container", web("v2", 8082), "own_names"],
+  ] as const)
+    await t.test(rule, async () => {
+      const { repository } = pgo;
+      const before = await repository.head();
+      const { message } = await pgo.outcome("web", await repository.commit({ [file]: text }), "rejected");
+      assert.match(message ?? "", new RegExp(`^${file.replace(".", "\\.")}(?::\\d+)?: .*rule ${rule}`));
+      await repository.reset(before);
+    });
+  assert.equal(await pgo.host.exists("/srv/taken"), false);
+  assert.equal((await pgo.host.get("http://127.0.0.1:8081/")).body, "good\n");
+});
+
 test("a new application that is refused leaves no trace, and what else can't be deployed says so", async (t) => {
   const pgo = await Installed.up(t, { files: { "web/web.container": web("good", 8081), "web/web.volume": "[Volume]\n" } });
   const begin = await pgo.repository.head();
