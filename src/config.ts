@@ -7,7 +7,7 @@ import { dirname, resolve } from "node:path";
 import type { Problem } from "./core/bundle.ts";
 import { configOf, hostConfig, type Config, type HostConfig } from "./core/config.ts";
 import { success, trouble, type Result } from "./core/result.ts";
-import { readTomlWithLines, type Read } from "./core/toml.ts";
+import { readTomlWithPlaces, type Read } from "./core/toml.ts";
 import { placesOf, type Places } from "./places.ts";
 
 /** Reads the configuration (src/places.ts: which file, which defaults). All problems at once; a file that can't be read is one. */
@@ -19,7 +19,7 @@ export async function loadConfig(environment: NodeJS.ProcessEnv): Promise<Result
   } catch (error) {
     return trouble([{ file, line: undefined, message: unreadable(error, "does not exist: pgo config init writes one") }]);
   }
-  const read = readTomlWithLines(text, file, hostConfig(directories));
+  const read = readTomlWithPlaces(text, file, hostConfig(directories));
   if (!read.ok) return read;
   const config = configOf(read.value.value);
   const problems = await missingFiles(read.value, file, config.secrets.directory);
@@ -39,7 +39,7 @@ export function directoriesOf(config: Config, { config: file }: Places): readonl
 }
 
 /** Files that pgo.toml names and without which no source could be read. */
-async function missingFiles({ value, line }: Read<HostConfig>, file: string, secrets: string): Promise<readonly Problem[]> {
+async function missingFiles({ value, place }: Read<HostConfig>, file: string, secrets: string): Promise<readonly Problem[]> {
   const named = value.source.flatMap(({ auth }, index) => {
     const at = ["source", index, "auth"] as const;
     if (auth === undefined) return [];
@@ -53,7 +53,9 @@ async function missingFiles({ value, line }: Read<HostConfig>, file: string, sec
   const problems = await Promise.all(
     named.map(async ({ key, path, secret }) => {
       const message = await wrongWith(path, secret);
-      return message === undefined ? [] : [{ file, line: line(key), message: `${String(key.at(-1))}: ${path} ${message}` }];
+      return message === undefined
+        ? []
+        : [{ file, ...(place(key) ?? { line: undefined }), message: `${String(key.at(-1))}: ${path} ${message}` }];
     }),
   );
   return problems.flat();

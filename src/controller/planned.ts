@@ -1,6 +1,6 @@
 /** What would come of a decision, without doing it: the same plan that a rollout would carry out, printed. */
 
-import type { Bundle } from "../core/bundle.ts";
+import type { Bundle, Problem } from "../core/bundle.ts";
 import type { Decision } from "../core/decide.ts";
 import { diffOf } from "../core/diff.ts";
 import { partsOf, type ServiceName } from "../core/names.ts";
@@ -38,7 +38,7 @@ async function planOf(part: Part, decision: Decision, context: Context, signal: 
       return {
         ...base,
         state: "rejected",
-        problems: decision.problems.map(({ file, line, message }) => ({ file, line: line ?? null, message })),
+        problems: decision.problems.map(plannedProblem),
       };
     case "leave":
       return { ...base, state: "held" };
@@ -84,6 +84,10 @@ async function stepsTo(
     message: lack === undefined ? null : `would be held: ${lack}`,
     steps: made.steps.map((step) => ({ kind: step.kind, target: targetOf(step), because: step.because })),
     diff: diffOf(made.steps, live),
-    problems: made.conflicts.map(({ file, line, message }) => ({ file, line: line ?? null, message })),
+    problems: made.conflicts.map(plannedProblem),
   };
+}
+
+function plannedProblem({ file, line, column, message }: Problem): PlannedApplication["problems"][number] {
+  return { file, line: line ?? null, column: column ?? null, message };
 }

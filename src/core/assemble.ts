@@ -96,8 +96,8 @@ function subjectOf(application: Draft["application"], sketches: readonly Sketch[
   };
 }
 
-function problemOf({ file, line, message }: Violation): Problem {
-  return { file, line, message };
+function problemOf({ file, line, column, message }: Violation): Problem {
+  return { file, line, column, message };
 }
 
 /** What this version can't place, or nobody should: told rather than placed as an asset. */

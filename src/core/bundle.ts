@@ -109,5 +109,7 @@ export interface Problem {
   readonly file: string;
   /** From 1; undefined where the whole file is meant. */
   readonly line: number | undefined;
+  /** Of the key or name that is meant, from 1, in UTF-16 units; undefined where no more than the line is known. */
+  readonly column?: number | undefined;
   readonly message: string;
 }

@@ -6,6 +6,7 @@ import { takenBy, type Court } from "./judgement.ts";
 import { isDropIn } from "./layout.ts";
 import { isQuadletKind } from "./kinds.ts";
 import type { ApplicationId, RelativePath, ServiceName } from "./names.ts";
+import { placeIn } from "./position.ts";
 import { adviseOn } from "./quadlet-keys.ts";
 
 /** A dry run over all that stands in a court. */
@@ -95,9 +96,10 @@ function problemOf(finding: Finding, path: RelativePath, bundle: Bundle): Proble
   const unit = bundle.units.find((one) => one.file === path);
   const files = [path, ...(unit?.files.filter(isDropIn) ?? [])];
   const advised = files.map((file) => ({ file, ...adviseOn(finding.message, textOf(file, bundle)) }));
-  const found = finding.line === undefined ? advised.find(({ line }) => line !== undefined) : undefined;
-  const { file = path, line = finding.line, advice = advised[0]?.advice ?? "" } = found ?? {};
-  return { file, line, message: `${finding.message}${advice}` };
+  const found = finding.line === undefined ? advised.find(({ entry }) => entry !== undefined) : undefined;
+  const { file = path, advice = advised[0]?.advice ?? "" } = found ?? {};
+  const message = `${finding.message}${advice}`;
+  return found?.entry === undefined ? { file, line: finding.line, message } : { file, ...placeIn(found.entry), message };
 }
 
 function textOf(path: RelativePath, bundle: Bundle): string {

@@ -196,11 +196,13 @@ export function takenBy(owner: string, unit: Unit, couldAdopt = false): Problem 
 }
 
 /** A problem with a placed file, told of the file in Git that it comes of. */
-function locatedIn({ origins }: Bundle, { file, line, message }: Problem): Problem {
+function locatedIn({ origins }: Bundle, problem: Problem): Problem {
+  const { file, line, message } = problem;
   const origin = origins.get(file as RelativePath);
-  if (origin === undefined) return { file, line, message };
+  if (origin === undefined) return problem;
+  // A template's line may be longer or shorter than what came of it.
   const there = line === undefined ? undefined : (origin.lines?.[line - 1] ?? line + origin.linesBefore);
-  return { file: origin.file, line: there, message };
+  return origin.lines === undefined ? { ...problem, file: origin.file, line: there } : { file: origin.file, line: there, message };
 }
 
 /** Problems in one line: `shop/web.container:7: unsupported key …; shop/db.container: …`. */

@@ -5,7 +5,8 @@ import { isOpen, lists, type Policy, type Rule } from "./policy-config.ts";
 import { isHarmless, judges, ownSection, references, styleOf, type JudgedSuffix } from "./policy-keys.ts";
 import { argumentTrouble, oddLines, splitWords, unquoted } from "./policy-text.ts";
 import { list, type Scene } from "./policy-values.ts";
-import { lastValue, parseUnit, type Entry } from "./unit-text.ts";
+import { placeIn } from "./position.ts";
+import { lastValue, parseUnit, type Entry, type PlacedEntry } from "./unit-text.ts";
 
 /** A quadlet with its drop-ins, as they would be placed. */
 export interface PolicyUnit {
@@ -33,6 +34,7 @@ export interface Subject {
 export interface Violation {
   readonly file: string;
   readonly line: number | undefined;
+  readonly column?: number | undefined;
   readonly message: string;
   readonly rule: Rule;
   readonly enforced: boolean;
@@ -54,20 +56,21 @@ export function violations(subject: Subject, policy: Policy): readonly Violation
 interface Found {
   readonly file: string;
   readonly line: number | undefined;
+  readonly column?: number | undefined;
   readonly rule: Rule;
   /** `PodmanArgs=`, or what else is meant. */
   readonly what: string;
   readonly why: string;
 }
 
-interface Placed extends Entry {
+interface Placed extends PlacedEntry {
   readonly file: string;
 }
 
-function told({ file, line, rule, what, why }: Found, { from }: Policy): Omit<Violation, "enforced"> {
-  if (rule === "own_names") return { file, line, rule, message: `${what} is pgo's own name (rule own_names): ${why}` };
+function told({ rule, what, why, ...place }: Found, { from }: Policy): Omit<Violation, "enforced"> {
+  if (rule === "own_names") return { ...place, rule, message: `${what} is pgo's own name (rule own_names): ${why}` };
   const of = rule === "syntax" ? "rule syntax" : `rule ${rule} of ${from[rule]}`;
-  return { file, line, rule, message: `${what} is not allowed by policy (${of}): ${why}` };
+  return { ...place, rule, message: `${what} is not allowed by policy (${of}): ${why}` };
 }
 
 function plainUnits({ plainUnits: plain }: Subject, { rules }: Policy): readonly Found[] {
@@ -92,7 +95,7 @@ function judgeUnit(unit: PolicyUnit, subject: Subject, policy: Policy): readonly
     ),
     ...entries.flatMap((entry) => {
       const found = entry.section === ownSection[unit.suffix] ? judgeOwn(entry, unit.suffix, scene) : judgeOther(entry, own, policy);
-      return found === undefined ? [] : [{ file: entry.file, line: entry.line, ...found }];
+      return found === undefined ? [] : [{ file: entry.file, ...placeIn(entry), ...found }];
     }),
   ];
 }
@@ -101,7 +104,7 @@ function judgeUnit(unit: PolicyUnit, subject: Subject, policy: Policy): readonly
 function wholeUnit({ name, suffix, texts }: PolicyUnit, entries: readonly Placed[], { rules }: Policy): readonly Found[] {
   const found = (rule: Rule, why: string, entry?: Placed): Found => ({
     file: entry?.file ?? texts[0]?.file ?? name,
-    line: entry?.line,
+    ...(entry === undefined ? { line: undefined } : placeIn(entry)),
     rule,
     what: entry === undefined ? name : `${entry.key}=${entry.value}`,
     why,

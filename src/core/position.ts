@@ -6,6 +6,11 @@ export interface Position {
   readonly column: number;
 }
 
+/** Only the place, of something that has more. */
+export function placeIn({ line, column }: Position): Position {
+  return { line, column };
+}
+
 /** The function in return gives the position of an index (from 0) of the text. */
 export function positionsIn(text: string): (index: number) => Position {
   const starts = [0, ...[...text.matchAll(/\n/g)].map(({ index }) => index + 1)];

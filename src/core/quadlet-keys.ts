@@ -1,7 +1,7 @@
 /** The keys that Podman's quadlet sections take, for a did-you-mean; the generator alone judges (podman-systemd.unit(5), Podman 5.8). */
 
 import { closest } from "./closest.ts";
-import { parseUnit } from "./unit-text.ts";
+import { parseUnit, type PlacedEntry } from "./unit-text.ts";
 
 const shared = ["ContainersConfModule", "GlobalArgs", "PodmanArgs", "ServiceName"];
 
@@ -94,19 +94,25 @@ const keys: Readonly<Record<string, readonly string[]>> = {
   Volume: [...shared, "Copy", "Device", "Driver", "Group", "Image", "Label", "Options", "Type", "User", "VolumeName"],
 };
 
+/** What a message is about. */
+export interface Advice {
+  readonly entry: PlacedEntry | undefined;
+  readonly advice: string;
+}
+
 /**
- * For a message that quotes a key, or a unit that is not there: the line that has it. And what may be the matter with a key: a newer
+ * For a message that quotes a key, or a unit that is not there: the entry that has it. And what may be the matter with a key: a newer
  * Podman's, or a misspelt one.
  */
-export function adviseOn(message: string, text: string): { readonly line: number | undefined; readonly advice: string } {
+export function adviseOn(message: string, text: string): Advice {
   const entries = parseUnit(text);
   const missing = /(?:Quadlet \S+ (?=\S+ was not found)|quadlet pod unit |cannot get the resource name of )(\S+)/.exec(message)?.[1];
-  if (missing !== undefined) return { line: entries.find(({ value }) => value.split(/[\s:=,]+/).includes(missing))?.line, advice: "" };
+  if (missing !== undefined) return { entry: entries.find(({ value }) => value.split(/[\s:=,]+/).includes(missing)), advice: "" };
   const match = /key '([^']+)' in group '([^']+)'/.exec(message);
-  if (match === null) return { line: undefined, advice: "" };
+  if (match === null) return { entry: undefined, advice: "" };
   const [, key = "", group = ""] = match;
-  const line = entries.find((entry) => entry.section === group && entry.key === key)?.line;
-  if (keys[group]?.includes(key) === true) return { line, advice: " (a newer Podman knows it, this one does not)" };
+  const entry = entries.find((one) => one.section === group && one.key === key);
+  if (keys[group]?.includes(key) === true) return { entry, advice: " (a newer Podman knows it, this one does not)" };
   const meant = closest(key, keys[group] ?? []);
-  return { line, advice: meant === undefined ? "" : ` (did you mean ${meant}?)` };
+  return { entry, advice: meant === undefined ? "" : ` (did you mean ${meant}?)` };
 }

@@ -172,7 +172,7 @@ function systemd(written: Result<string, readonly Problem[]>): ReturnType<typeof
 
 /** Problems of substitution where a text begins further down in its file. */
 export function moved(problems: readonly PlacedProblem[], linesBefore: number): readonly Problem[] {
-  return problems.map(({ file, line, message }) => ({ file, line: line === undefined ? undefined : line + linesBefore, message }));
+  return problems.map((problem) => ({ ...problem, line: problem.line === undefined ? undefined : problem.line + linesBefore }));
 }
 
 /** What only says which names are missing, without any value. */

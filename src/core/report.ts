@@ -87,7 +87,12 @@ export interface PlannedApplication {
   readonly steps: readonly { readonly kind: string; readonly target: string; readonly because: string }[];
   /** Unified diffs of all files that would change, env files' values as ***. */
   readonly diff: string;
-  readonly problems: readonly { readonly file: string; readonly line: number | null; readonly message: string }[];
+  readonly problems: readonly {
+    readonly file: string;
+    readonly line: number | null;
+    readonly column: number | null;
+    readonly message: string;
+  }[];
 }
 
 /** What `sync` came to. Without `--wait` only that it was asked for. */

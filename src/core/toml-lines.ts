@@ -1,21 +1,23 @@
-/** Where in a TOML text each key stands: what a message about a parsed value needs to name its line. */
+/** Where in a TOML text each key stands: what a message about a parsed value needs to name its place. */
+
+import type { Position } from "./position.ts";
 
 /** A key's way from the top: names of tables and keys, numbers for elements of arrays. */
 export type KeyPath = readonly (string | number)[];
 
 /**
- * The lines of all keys of a TOML text that a parser has accepted; on any other text the answers are of no use, but it ends.
- * The function in return gives the line (from 1) of a key, or of the nearest table around it; undefined for the whole text.
+ * The places of all keys of a TOML text that a parser has accepted; on any other text the answers are of no use, but it ends.
+ * The function in return gives the place of a key, or of the nearest table around it; undefined for the whole text.
  */
-export function linesOf(text: string): (path: KeyPath) => number | undefined {
-  const found = new Map<string, number>();
-  new Scan(text, (path, line) => {
-    if (!found.has(JSON.stringify(path))) found.set(JSON.stringify(path), line);
+export function placesOf(text: string): (path: KeyPath) => Position | undefined {
+  const found = new Map<string, Position>();
+  new Scan(text, (path, place) => {
+    if (!found.has(JSON.stringify(path))) found.set(JSON.stringify(path), place);
   }).document();
   return (path) => {
     for (let length = path.length; length > 0; length--) {
-      const line = found.get(JSON.stringify(path.slice(0, length)));
-      if (line !== undefined) return line;
+      const place = found.get(JSON.stringify(path.slice(0, length)));
+      if (place !== undefined) return place;
     }
     return undefined;
   };
@@ -24,13 +26,14 @@ export function linesOf(text: string): (path: KeyPath) => number | undefined {
 /** One way through the text. Invariant: `at` only grows, so that every loop ends. */
 class Scan {
   readonly #text: string;
-  readonly #found: (path: KeyPath, line: number) => void;
+  readonly #found: (path: KeyPath, place: Position) => void;
   /** How many elements each array of tables has so far, by path. */
   readonly #tables = new Map<string, number>();
   #at = 0;
   #line = 1;
+  #lineStart = 0;
 
-  constructor(text: string, found: (path: KeyPath, line: number) => void) {
+  constructor(text: string, found: (path: KeyPath, place: Position) => void) {
     this.#text = text;
     this.#found = found;
   }
@@ -47,21 +50,20 @@ class Scan {
 
   /** `[a.b]` or `[[a.b]]`: where the keys below it belong. */
   #header(): KeyPath {
-    const line = this.#line;
     const several = this.#text.startsWith("[[", this.#at);
     this.#skip(several ? 2 : 1);
     const keys = this.#key();
     let path: KeyPath = [];
-    for (const [index, key] of keys.entries()) {
+    for (const [index, { key, place }] of keys.entries()) {
       path = [...path, key];
       const name = JSON.stringify(path);
       const before = this.#tables.get(name);
       if (several && index === keys.length - 1) {
         this.#tables.set(name, (before ?? 0) + 1);
-        this.#found(path, line);
+        this.#found(path, place);
         path = [...path, before ?? 0];
       } else if (before !== undefined) path = [...path, before - 1];
-      this.#found(path, line);
+      this.#found(path, place);
     }
     while (this.#peek() === "]") this.#skip(1);
     return path;
@@ -69,11 +71,10 @@ class Scan {
 
   /** `a.b = value` */
   #pair(table: KeyPath): void {
-    const line = this.#line;
     let path = table;
-    for (const key of this.#key()) {
+    for (const { key, place } of this.#key()) {
       path = [...path, key];
-      this.#found(path, line);
+      this.#found(path, place);
     }
     if (this.#peek() === "=") this.#skip(1);
     else if (this.#at < this.#text.length) this.#skip(1);
@@ -82,13 +83,13 @@ class Scan {
   }
 
   /** The parts of a key, quoted or bare, up to `=` or `]`. */
-  #key(): string[] {
-    const parts: string[] = [];
+  #key(): { readonly key: string; readonly place: Position }[] {
+    const parts: { readonly key: string; readonly place: Position }[] = [];
     for (;;) {
       this.#space();
+      const place = this.#place();
       const quote = this.#peek();
-      if (quote === '"' || quote === "'") parts.push(this.#string());
-      else parts.push(this.#run(/[^\s.=\]#]/));
+      parts.push({ key: quote === '"' || quote === "'" ? this.#string() : this.#run(/[^\s.=\]#]/), place });
       this.#space();
       if (this.#peek() !== ".") return parts;
       this.#skip(1);
@@ -107,7 +108,7 @@ class Scan {
     this.#skip(1);
     for (let index = 0; this.#more("]"); index++) {
       const before = this.#at;
-      this.#found([...path, index], this.#line);
+      this.#found([...path, index], this.#place());
       this.#value([...path, index]);
       this.#comma();
       if (this.#at === before) this.#skip(1);
@@ -171,12 +172,20 @@ class Scan {
     return this.#text.slice(start, this.#at);
   }
 
+  #place(): Position {
+    return { line: this.#line, column: this.#at - this.#lineStart + 1 };
+  }
+
   #peek(): string {
     return this.#text.charAt(this.#at);
   }
 
   #skip(count: number): void {
     const end = Math.min(this.#at + count, this.#text.length);
-    for (; this.#at < end; this.#at++) if (this.#text.charAt(this.#at) === "\n") this.#line++;
+    for (; this.#at < end; this.#at++)
+      if (this.#text.charAt(this.#at) === "\n") {
+        this.#line++;
+        this.#lineStart = this.#at + 1;
+      }
   }
 }

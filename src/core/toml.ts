@@ -5,13 +5,14 @@ import { z } from "zod";
 
 import type { Problem } from "./bundle.ts";
 import { closest } from "./closest.ts";
+import type { Position } from "./position.ts";
 import { success, trouble, type Result } from "./result.ts";
-import { linesOf, type KeyPath } from "./toml-lines.ts";
+import { placesOf, type KeyPath } from "./toml-lines.ts";
 
-/** `line` gives the line of a key, or of the nearest table around it, for checks that a schema can't make (a file that must exist). */
+/** `place` gives the place of a key, or of the nearest table around it, for checks that a schema can't make (a file that must exist). */
 export interface Read<Value> {
   readonly value: Value;
-  readonly line: (path: KeyPath) => number | undefined;
+  readonly place: (path: KeyPath) => Position | undefined;
 }
 
 /**
@@ -23,12 +24,12 @@ export function readToml<Schema extends z.ZodType>(
   file: string,
   schema: Schema,
 ): Result<z.output<Schema>, readonly Problem[]> {
-  const read = readTomlWithLines(text, file, schema);
+  const read = readTomlWithPlaces(text, file, schema);
   return read.ok ? success(read.value.value) : read;
 }
 
-/** The same, with the lines of the keys. */
-export function readTomlWithLines<Schema extends z.ZodType>(
+/** The same, with the places of the keys. */
+export function readTomlWithPlaces<Schema extends z.ZodType>(
   text: string,
   file: string,
   schema: Schema,
@@ -38,14 +39,16 @@ export function readTomlWithLines<Schema extends z.ZodType>(
     parsed = parse(text, { unsafeKeyBehaviour: "throw" });
   } catch (error) {
     if (!(error instanceof TomlError)) throw error;
-    return trouble([{ file, line: error.line, message: syntaxMessage(error) }]);
+    return trouble([{ file, line: error.line, column: error.column, message: syntaxMessage(error) }]);
   }
   const checked = schema.safeParse(parsed, { reportInput: true, error: wording });
-  const line = linesOf(text);
-  if (checked.success) return success({ value: checked.data, line });
-  const problems = explain(checked.error.issues, [], schema).map(({ path, message }) => ({ file, line: line(path), message }));
+  const place = placesOf(text);
+  if (checked.success) return success({ value: checked.data, place });
+  const problems = explain(checked.error.issues, [], schema).map(({ path, message }) => ({ file, ...(place(path) ?? nowhere), message }));
   return trouble(problems.sort((one, other) => (one.line ?? 0) - (other.line ?? 0)));
 }
+
+const nowhere = { line: undefined };
 
 interface Explained {
   readonly path: KeyPath;

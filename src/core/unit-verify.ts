@@ -7,8 +7,9 @@ import { isPlainKind, kindOf } from "./kinds.ts";
 import type { ApplicationId, RelativePath } from "./names.ts";
 import type { Court } from "./judgement.ts";
 import { marked, placeOf } from "./placing.ts";
+import { placeIn } from "./position.ts";
 import { adviseOnUnit } from "./systemd-keys.ts";
-import { parseUnit, type Entry } from "./unit-text.ts";
+import { parseUnit, type PlacedEntry } from "./unit-text.ts";
 
 /** One message about one file, or about one unit where it names no file. */
 export interface UnitFinding {
@@ -175,22 +176,26 @@ function withoutConsequences(all: readonly Located[]): readonly Located[] {
 function told(bundle: Bundle): (one: Located) => Problem {
   return ({ finding, file }) => {
     const message = `${finding.message}${adviseOnUnit(finding.message)}`;
-    if (finding.line !== undefined) return { file, line: finding.line, message };
+    if (finding.line !== undefined) {
+      const { line } = finding;
+      const entry = parseUnit(textOf(file, bundle), "systemd").find((one) => one.line === line);
+      return entry === undefined ? { file, line, message } : { file, ...placeIn(entry), message };
+    }
     const dropIns = bundle.units.find((unit) => unit.file === file)?.files.filter(isDropIn) ?? [];
     // The last of them counts.
     for (const path of [...dropIns.toReversed(), file]) {
-      const line = lineFor(finding.message, parseUnit(textOf(path, bundle), "systemd"));
-      if (line !== undefined) return { file: path, line, message };
+      const entry = entryFor(finding.message, parseUnit(textOf(path, bundle), "systemd"));
+      if (entry !== undefined) return { file: path, ...placeIn(entry), message };
     }
     return { file, line: undefined, message };
   };
 }
 
-function lineFor(message: string, entries: readonly Entry[]): number | undefined {
+function entryFor(message: string, entries: readonly PlacedEntry[]): PlacedEntry | undefined {
   const program = programIn(message);
-  if (program !== undefined) return entries.find(({ key, value }) => key.startsWith("Exec") && value.includes(program))?.line;
+  if (program !== undefined) return entries.find(({ key, value }) => key.startsWith("Exec") && value.includes(program));
   const key = /\b([A-Z]\w*)=/.exec(message)?.[1];
-  return entries.findLast((entry) => entry.key === key)?.line;
+  return entries.findLast((entry) => entry.key === key);
 }
 
 function programIn(message: string): string | undefined {

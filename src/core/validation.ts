@@ -89,10 +89,8 @@ function originOf(draft: Draft, path: string): string {
   return draft.files.get(path as RelativePath)?.origin ?? path;
 }
 
-/** A problem found by an entry of a unit may know its column too. */
-function locatedProblem(problem: Problem & { readonly column?: number | undefined }, prefix: string): LocatedProblem {
-  const { file, line = null, column = null, message } = problem;
-  return { file: `${prefix}${file}`, line, column, message };
+function locatedProblem({ file, line, column, message }: Problem, prefix: string): LocatedProblem {
+  return { file: `${prefix}${file}`, line: line ?? null, column: column ?? null, message };
 }
 
 function byName({ name: one }: ValidatedApplication, { name: other }: ValidatedApplication): number {
@@ -100,5 +98,6 @@ function byName({ name: one }: ValidatedApplication, { name: other }: ValidatedA
 }
 
 function byPlace(one: LocatedProblem, other: LocatedProblem): number {
-  return one.file === other.file ? (one.line ?? 0) - (other.line ?? 0) : one.file < other.file ? -1 : 1;
+  if (one.file !== other.file) return one.file < other.file ? -1 : 1;
+  return (one.line ?? 0) - (other.line ?? 0) || (one.column ?? 0) - (other.column ?? 0);
 }

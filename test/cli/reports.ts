@@ -123,6 +123,7 @@ export const planned: PlanReport = {
         {
           file: "blog/blog.container",
           line: 7,
+          column: 1,
           message: "unsupported key 'PublishPorts' in group 'Container' (did you mean PublishPort?)",
         },
       ],

@@ -99,6 +99,31 @@ test("a complaint about a line is told of the line in Git, also of a .quadlets f
   assert.match(told["shop"] ?? "", /^shop\/all\.quadlets:7: /);
 });
 
+test("a complaint about a key or a unit's name comes with its column", async () => {
+  const drafts = draftsOf({
+    "key/key.container": `${web}  Labels=x\n`,
+    "needy/needy.container": `${web}Network=nowhere.network\n`,
+    "drop/drop.container": web,
+    "drop/drop.container.d/10.conf": "[Container]\n\tLabels=x\n",
+    "all/all.quadlets": `[Network]\n# FileName=app\n---\n${web}# FileName=web\n Labels=x\n`,
+    "toml/toml.container": web,
+    "toml/pgo.toml": "  nothing = 1\n",
+    "torn/torn.container": `${web}nonsense\n`,
+  });
+  const candidates = await judge({ drafts, live: new Map(), ...plainly }, witnesses(), never);
+  const places = [...candidates.values()].flatMap((one) =>
+    one.kind === "rejected" ? one.problems.map(({ file, line, column }) => [file, line, column].join(":")) : [],
+  );
+  assert.deepEqual(places.sort(), [
+    "all/all.quadlets:7:2",
+    "drop/drop.container.d/10.conf:2:2",
+    "key/key.container:3:3",
+    "needy/needy.container:3:1",
+    "toml/pgo.toml:1:3",
+    "torn/torn.container:3:",
+  ]);
+});
+
 test("a crash over what is live already is blamed on no candidate's file, and lets nothing new in", async () => {
   const [old] = draftsOf({ "old/old.container": crashing });
   const made = old === undefined ? undefined : assemble(old, renderingFor(old.application));

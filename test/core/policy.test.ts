@@ -64,6 +64,14 @@ suite("what is told of a violation", () => {
   const told = (line: string, by: string) =>
     violations(subject({ "web.container": `${web}${line}\n` }), policy(by)).map((one) => `${place(one)} ${one.message}`);
 
+  test("is the column too, where a key is meant", () => {
+    const found = violations(subject({ "web.container": `${web}  PodmanArgs=--privileged\n` }), policy('preset = "contained"'));
+    assert.deepEqual(
+      found.map(({ line, column }) => [line, column]),
+      [[3, 3]],
+    );
+  });
+
   test("is file, line, the rule with the section that set it, and what to do", () => {
     assert.deepEqual(told("PodmanArgs=--privileged", '[source.guest]\npreset = "contained"\n'), [
       "podman_args shop/web.container:3 PodmanArgs=--privileged is not allowed by policy (rule podman_args of [policy.source.guest]): it passes any option to Podman: use the quadlet's own keys",

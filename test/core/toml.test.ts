@@ -5,7 +5,7 @@ import { stringify } from "smol-toml";
 
 import { applicationSettings, configOf, hostConfig } from "../../src/core/config.ts";
 import { configTemplate } from "../../src/core/config-template.ts";
-import { linesOf } from "../../src/core/toml-lines.ts";
+import { placesOf } from "../../src/core/toml-lines.ts";
 import { readToml } from "../../src/core/toml.ts";
 
 const directories = {
@@ -143,13 +143,13 @@ test("an application's own file is read the same way", () => {
   );
   assert.ok(!read.ok);
   assert.deepEqual(read.trouble, [
-    { file: "shop/pgo.toml", line: 2, message: 'unknown key "stat" in [health.web.http] (did you mean "status"?)' },
-    { file: "shop/pgo.toml", line: 3, message: "port is missing in [health.db.tcp]" },
+    { file: "shop/pgo.toml", line: 2, column: 37, message: 'unknown key "stat" in [health.web.http] (did you mean "status"?)' },
+    { file: "shop/pgo.toml", line: 3, column: 12, message: "port is missing in [health.db.tcp]" },
   ]);
 });
 
-test("lines are found through every way that TOML has to write a key", () => {
-  const line = linesOf(`# comment with [brackets] = "x"
+test("places are found through every way that TOML has to write a key", () => {
+  const place = placesOf(`# comment with [brackets] = "x"
 a.b = { c = 1, "d e" = [1, { f = 2 }] }
 text = """
 [not.a.table]
@@ -183,12 +183,15 @@ k = 1
     ["s", 1],
     ["s", 1, "deep", 0, "k"],
     ["s", 1, "missing"],
-  ].map((path) => line(path));
-  assert.deepEqual(found, [2, 2, 2, 3, 6, 10, 13, 15, 17, 18, 20, 18]);
-  assert.equal(line(["nowhere"]), undefined);
+  ].map((path) => {
+    const { line, column } = place(path) ?? {};
+    return `${String(line)}:${String(column)}`;
+  });
+  assert.deepEqual(found, ["2:1", "2:9", "2:30", "3:1", "6:1", "10:5", "13:1", "15:1", "17:1", "18:3", "20:1", "18:3"]);
+  assert.equal(place(["nowhere"]), undefined);
 });
 
-test("in any document the line of each value is the one where it stands", () => {
+test("in any document the place of each value is the one where it stands", () => {
   const key = fc.stringMatching(/^[a-z_]{1,6}$/).filter((text) => text !== "__proto__");
   const document = fc.letrec<{ tree: unknown; table: Record<string, unknown> }>((tie) => ({
     tree: fc.oneof({ maxDepth: 3 }, fc.constant("leaf"), fc.array(tie("table"), { minLength: 1, maxLength: 3 }), tie("table")),
@@ -202,10 +205,14 @@ test("in any document the line of each value is the one where it stands", () => 
       ) as Record<string, unknown>;
       const text = stringify(marked);
       const rows = text.split("\n");
-      const line = linesOf(text);
+      const place = placesOf(text);
       const check = (value: unknown, path: readonly (string | number)[]): void => {
-        if (typeof value === "string") assert.ok(rows[(line(path) ?? 0) - 1]?.includes(value), `${path.join(".")} in\n${text}`);
-        else if (Array.isArray(value))
+        if (typeof value === "string") {
+          const { line = 0, column = 0 } = place(path) ?? {};
+          const [name = ""] = path.slice(-1);
+          const rest = rows[line - 1]?.slice(column - 1) ?? "";
+          assert.ok(rest.includes(value) && (typeof name === "number" || rest.startsWith(name)), `${path.join(".")} in\n${text}`);
+        } else if (Array.isArray(value))
           value.forEach((one, index) => {
             check(one, [...path, index]);
           });
@@ -217,7 +224,7 @@ test("in any document the line of each value is the one where it stands", () => 
 });
 
 test("any text at all is either read or told, and never hangs", () => {
-  for (const text of ["a = [}", "a = {]", "[", "[[", "a", "=", '"', '"""', "a = [{", "]"]) linesOf(text)(["a"]);
+  for (const text of ["a = [}", "a = {]", "[", "[[", "a", "=", '"', '"""', "a = [{", "]"]) placesOf(text)(["a"]);
   fc.assert(
     fc.property(
       fc.oneof(
@@ -227,7 +234,7 @@ test("any text at all is either read or told, and never hangs", () => {
           .map((parts) => parts.join("")),
       ),
       (text) => {
-        linesOf(text)(["a"]);
+        placesOf(text)(["a"]);
         readToml(text, "pgo.toml", schema);
       },
     ),

@@ -56,12 +56,12 @@ for (const user of ["root", "edge"] as const)
       assert.deepEqual(
         lines
           .slice(0, -1)
-          .map((line) => line.replace(/(fully qualified image name).*/, "$1").replace(/(settings\/pgo.toml:2: error: ).*/, "$1")),
+          .map((line) => line.replace(/(fully qualified image name).*/, "$1").replace(/(settings\/pgo.toml:2:1: error: ).*/, "$1")),
         [
-          "key/key.container:3: error: unsupported key 'PublishPorts' in group 'Container' (did you mean PublishPort?)",
+          "key/key.container:3:1: error: unsupported key 'PublishPorts' in group 'Container' (did you mean PublishPort?)",
           'late/late.container: warning: specifies the image "nginx" which not a fully qualified image name',
-          "needy/needy.container:3: error: requested Quadlet unit nowhere.network was not found",
-          "settings/pgo.toml:2: error: ",
+          "needy/needy.container:3:1: error: requested Quadlet unit nowhere.network was not found",
+          "settings/pgo.toml:2:1: error: ",
           "torn/torn.container:3: error: “this is no line of a quadlet” which is not a key-value pair, group, or comment",
         ],
       );
@@ -84,7 +84,7 @@ for (const user of ["root", "edge"] as const)
       ];
       const { code, stdout } = await host.exec(command, { check: false });
       assert.ok(
-        stdout.includes("::error file=key/key.container,line=3,title=pgo%3A key/key.container%3A3::unsupported key 'PublishPorts'"),
+        stdout.includes("::error file=key/key.container,line=3,col=1,title=pgo%3A key/key.container%3A3::unsupported key 'PublishPorts'"),
         stdout,
       );
       assert.equal(code, 3);
