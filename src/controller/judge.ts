@@ -3,6 +3,7 @@
 import { ownerOf } from "../core/adopt.ts";
 import type { Bundle, BundleFile, Problem, Unit } from "../core/bundle.ts";
 import type { Candidate } from "../core/decide.ts";
+import { refuseCycles } from "../core/cycles.ts";
 import { crashOf, crashProblem, weigh } from "../core/findings.ts";
 import { openCourt, takenBy, type Court, type Trial } from "../core/judgement.ts";
 import type { ApplicationId } from "../core/names.ts";
@@ -40,7 +41,10 @@ export async function judge(trial: Trial, witnesses: Witnesses, signal: AbortSig
   const dryRun: Staging = (staged, inner) => witnesses.dryRun(staged, adopted, inner);
   const stage: Stage = { ...witnesses, dryRun };
   let generated = await refuseByGenerator(court, stage, signal);
-  while (generated !== undefined && (await refuseByVerifier(court, generated, witnesses.verifier, signal)))
+  while (
+    generated !== undefined &&
+    (refuseCycles(court, generated.stdout) || (await refuseByVerifier(court, generated, witnesses.verifier, signal)))
+  )
     generated = await refuseByGenerator(court, stage, signal);
   return court.verdicts();
 }

@@ -17,7 +17,7 @@ export function dependsOn(unit: Unit, other: Unit): boolean {
   return unit.uses.includes(other.name) || unit.after.includes(other.service);
 }
 
-/** Sorts by `before`, then by name; a cycle is cut where it is met, since systemd drops a job of a cycle too. */
+/** Sorts by `before`, then by name. A cycle is cut where it is met: one of mere needs is none for systemd, and one of order is refused (core/cycles.ts). */
 export function inOrder<Item>(
   items: readonly Item[],
   name: (item: Item) => string,

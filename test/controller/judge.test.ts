@@ -1,7 +1,7 @@
 /** A judgement where no host is at hand, and where the generator itself falls over: by a stand-in for it that crashes on one word. */
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { suite, test } from "node:test";
 
 import { judge, type Witnesses } from "../../src/controller/judge.ts";
 import { assemble } from "../../src/core/assemble.ts";
@@ -122,6 +122,73 @@ test("a complaint about a key or a unit's name comes with its column", async () 
     "toml/pgo.toml:1:3",
     "torn/torn.container:3:",
   ]);
+});
+
+/** One revision over another, all of which was fine. */
+async function after(old: Readonly<Record<string, string>>, files: Readonly<Record<string, string>>) {
+  const live = new Map(
+    draftsOf(old).map((draft): [ApplicationId, Bundle] => {
+      const made = assemble(draft, renderingFor(draft.application));
+      assert.ok(made.ok);
+      return [draft.application, made.value];
+    }),
+  );
+  return (await verdicts({ ...old, ...files }, live)).told;
+}
+
+suite("units that wait for one another in a circle", () => {
+  const says = (...services: readonly string[]) =>
+    `${String(services[0])} would wait for itself: ${services.join(" after ")}. systemd can't start or stop them together: take out what makes one of them wait`;
+  const ordered = (...lines: readonly string[]) => `[Unit]\n${lines.join("\n")}\n${web}`;
+
+  const table: readonly (readonly [name: string, files: Readonly<Record<string, string>>, expected: Readonly<Record<string, string>>])[] = [
+    [
+      "two units are refused, with file, line and the circle in words",
+      { "a/a.container": ordered("After=b.service"), "a/b.container": ordered("Description=x", "After=a.container") },
+      { a: `a/a.container:2: ${says("a.service", "b.service", "a.service")}` },
+    ],
+    [
+      "so is a longer one, over Before= and through a network",
+      {
+        "a/a.container": `[Unit]\nBefore=n-network.service\n${web}`,
+        "a/b.container": `${web}Network=n.network\n`,
+        "a/c.container": ordered("After=b.service"),
+        "a/n.network": "[Network]\n",
+        "a/a.container.d/10.conf": "[Unit]\nAfter=c.service\n",
+      },
+      { a: `a/a.container.d/10.conf:2: ${says("a.service", "c.service", "b.service", "n-network.service", "a.service")}` },
+    ],
+    [
+      "so is a timer's that waits for what it triggers",
+      { "a/a.container": web, "a/a.timer": "[Unit]\nAfter=a.service\n[Timer]\nOnBootSec=1h\n" },
+      { a: `a/a.timer:2: ${says("a.service", "a.timer", "a.service")}` },
+    ],
+    [
+      "over two applications of one commit both hear of it",
+      { "a/a.container": ordered("After=b.service"), "b/b.container": ordered("After=a.service") },
+      {
+        a: `a/a.container:2: ${says("a.service", "b.service", "a.service")}`,
+        b: `b/b.container:2: ${says("b.service", "a.service", "b.service")}`,
+      },
+    ],
+    [
+      "those that only need each other wait for nobody, and neither does one that names itself",
+      { "a/a.container": ordered("Wants=b.service"), "a/b.container": ordered("Requires=a.service", "After=b.service") },
+      { a: "bundle" },
+    ],
+  ];
+  for (const [name, files, expected] of table)
+    test(name, async () => {
+      assert.deepEqual((await verdicts(files)).told, expected);
+    });
+
+  test("the application that closes it is refused, not the one whose files were there before, nor one with another change", async () => {
+    const told = await after(
+      { "a/a.container": ordered("After=b.service"), "b/b.container": web, "c/c.container": web },
+      { "b/b.container": ordered("After=a.service"), "c/more.container": web },
+    );
+    assert.deepEqual(told, { a: "bundle", b: `b/b.container:2: ${says("b.service", "a.service", "b.service")}`, c: "bundle" });
+  });
 });
 
 test("a crash over what is live already is blamed on no candidate's file, and lets nothing new in", async () => {

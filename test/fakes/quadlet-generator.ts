@@ -12,6 +12,9 @@ export interface GeneratedUnit {
   readonly text: string;
   readonly object: string;
   readonly image: string;
+  /** Services that it is started after, and before. */
+  readonly after: readonly string[];
+  readonly before: readonly string[];
   /** Services that it can't be without. */
   readonly requires: readonly ServiceName[];
   /** Podman networks that it joins. */
@@ -91,12 +94,14 @@ export function generate(files: ReadonlyMap<string, string>): GeneratorRun {
 }
 
 /** The quadlet's own keys are kept in sections that systemd leaves alone; paths are absolute. */
-function serviceText({ source, text, mounts }: GeneratedUnit): string {
+function serviceText({ source, text, mounts, after, before }: GeneratedUnit): string {
   const kept = text.split("\n").map((line) => line.replace(/^\[(.+?)\] (.*)$/, "[X-$1]\n$2"));
   return [
     ...kept,
     "[Unit]",
     `SourcePath=${source}`,
+    ...after.map((other) => `After=${other}`),
+    ...before.map((other) => `Before=${other}`),
     "[Service]",
     `ExecStart=/usr/bin/podman ${text.replaceAll("\n", " ")} ${mounts.join(" ")}`,
     "",
@@ -145,6 +150,7 @@ function convert(
   };
   const objectOf = (quadlet: string) =>
     quadlets.get(quadlet)?.keys.findLast(({ key }) => key.endsWith("Name") && key !== "ServiceName")?.value ?? `systemd-${stem(quadlet)}`;
+  const translated = (other: string) => (kindOf(other) === undefined ? other : serviceOf(other));
   const relative = [...all("Volume").map((value) => value.split(":")[0] ?? ""), ...all("EnvironmentFile")];
   return {
     service: serviceNamed(name, last("ServiceName")),
@@ -157,6 +163,8 @@ function convert(
       .join("\n"),
     object: objectOf(name),
     image: last("Image") ?? "",
+    after: [...used, ...all("After", "Unit")].map(translated),
+    before: all("Before", "Unit").map(translated),
     requires: [...used.map(serviceOf), ...(all("Requires", "Unit") as ServiceName[])],
     networks: used.filter((one) => kindOf(one) === "network").map(objectOf),
     mounts: [
