@@ -8,6 +8,7 @@ import { isUnitFile, type Draft } from "./layout.ts";
 import type { Policy } from "./policy-config.ts";
 import type { Rendering } from "./rendering.ts";
 import { strayReactions } from "./on-change.ts";
+import { refuseSharedNames } from "./shared-names.ts";
 import { digestOf, type ApplicationId, type Digest, type RelativePath, type UnitName } from "./names.ts";
 
 /** What is judged, and beside what. */
@@ -39,6 +40,7 @@ export function openCourt(trial: Trial): Court {
   }
   court.holdForSecrets(trial.secrets);
   court.refuseClashes();
+  refuseSharedNames(court);
   for (const bundle of court.admitted()) court.refuseWith(bundle, objections(bundle, trial.live.get(bundle.application)));
   return court;
 }

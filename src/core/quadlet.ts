@@ -41,9 +41,10 @@ function quadletFacts(name: UnitName, kind: QuadletKind, entries: readonly Entry
   const image = lastValue(entries, section, "Image");
   const health = lastValue(entries, section, "HealthCmd");
   const pod = lastValue(entries, section, "Pod");
+  const service = serviceName(`${lastValue(entries, section, "ServiceName") ?? `${base}${ends}`}.service`);
   return {
-    service: serviceName(`${lastValue(entries, section, "ServiceName") ?? `${base}${ends}`}.service`),
-    object: (objectKey === undefined ? undefined : lastValue(entries, section, objectKey)) ?? defaultObject(base, kind),
+    service,
+    object: (objectKey === undefined ? undefined : lastValue(entries, section, objectKey)) ?? defaultObject(base, kind, service),
     uses: [...new Set(named.filter(isQuadlet))].map(unitName),
     after: [...new Set(named.filter((one) => !isQuadlet(one)))].map(serviceName),
     pod: kind === "container" && pod?.endsWith(".pod") === true ? unitName(pod) : undefined,
@@ -169,9 +170,9 @@ function contextOf(entries: readonly Entry[], kind: QuadletKind): readonly strin
   }
 }
 
-/** `systemd-web`; for an instance `systemd-web_1` (the generator's `systemd-%p_%i`). */
-function defaultObject(base: string, kind: QuadletKind): string {
-  return `systemd-${kind === "container" ? base.replace("@", "_") : base}`;
+/** A container's by its service, `systemd-web`, for an instance `systemd-web_1` (the generator's `systemd-%N` and `systemd-%p_%i`); others' by their file. */
+function defaultObject(base: string, kind: QuadletKind, service: ServiceName): string {
+  return `systemd-${kind === "container" ? service.slice(0, -".service".length).replace("@", "_") : base}`;
 }
 
 function baseName(name: string): string {

@@ -6,6 +6,7 @@ import { suite, test } from "node:test";
 import { judge, type Witnesses } from "../../src/controller/judge.ts";
 import { assemble } from "../../src/core/assemble.ts";
 import type { Bundle, TreeEntry } from "../../src/core/bundle.ts";
+import { openCourt } from "../../src/core/judgement.ts";
 import { layout } from "../../src/core/layout.ts";
 import { partsOf, sourceName, type ApplicationId } from "../../src/core/names.ts";
 import type { UnitStage } from "../../src/core/unit-verify.ts";
@@ -188,6 +189,111 @@ suite("units that wait for one another in a circle", () => {
       { "b/b.container": ordered("After=a.service"), "c/more.container": web },
     );
     assert.deepEqual(told, { a: "bundle", b: `b/b.container:2: ${says("b.service", "a.service", "b.service")}`, c: "bundle" });
+  });
+});
+
+suite("Podman objects of one name", () => {
+  const named = (name: string) => `${web}ContainerName=${name}\n`;
+  const taken = (name: string, file: string) =>
+    `its container would be called ${name}, as that of ${file}: the second to start would take the first's place. Give one of them another ContainerName=`;
+  const otherwise = (what: string, name: string, file: string) =>
+    `its ${what} would be called ${name}, as that of ${file}, which describes it otherwise: the first to start would decide what it is. Make them the same, or give one of them another name`;
+
+  const table: readonly (readonly [name: string, files: Readonly<Record<string, string>>, expected: Readonly<Record<string, string>>])[] = [
+    [
+      "are refused for two containers, with file, line and the other's file",
+      { "a/a.container": named("web"), "a/b.container": named('"web"') },
+      { a: `a/b.container:3: ${taken("web", "a/a.container of fleet/a")}` },
+    ],
+    [
+      "are refused over two applications, in the later one, and against the name that a container has without its saying so",
+      {
+        "a/web.container": web,
+        "b/b.container": named("systemd-web"),
+        "c/c.container": `${web}ServiceName=site\n`,
+        "d/site2.container": named("systemd-site"),
+      },
+      {
+        a: "bundle",
+        b: `b/b.container:3: ${taken("systemd-web", "a/web.container of fleet/a")}`,
+        c: "bundle",
+        d: `d/site2.container:3: ${taken("systemd-site", "c/c.container of fleet/c")}`,
+      },
+    ],
+    [
+      "of a template's instances are told apart, and a specifier that only systemd knows is not guessed",
+      {
+        "a/w@.container": named("w-%i"),
+        "a/pgo.toml": '[instances]\n"w@.container" = ["1", "2"]\n',
+        "b/b.container": named("w-2"),
+        "c/c.container": named("x%H"),
+        "c/d.container": named("x%H"),
+      },
+      { a: "bundle", b: `b/b.container:3: ${taken("w-2", "a/w@.container of fleet/a")}`, c: "bundle" },
+    ],
+    [
+      "are fine for two networks or volumes that are the same, or of which one only names what is there",
+      {
+        "a/n.network": "[Network]\nNetworkName=shared\nSubnet=10.0.0.0/24\n",
+        "b/m.network": "# the same\n[Network]\nSubnet=10.0.0.0/24\nNetworkName=shared\nLabel=b\n",
+        "b/v.volume": "[Volume]\nVolumeName=shared\n",
+        "c/k.network": "[Network]\nNetworkName=shared\n",
+      },
+      { a: "bundle", b: "bundle", c: "bundle" },
+    ],
+    [
+      "are refused for two networks that are not the same",
+      {
+        "a/n.network": "[Network]\nNetworkName=shared\nSubnet=10.0.0.0/24\n",
+        "b/m.network": "[Network]\nSubnet=10.0.1.0/24\nNetworkName=shared\n",
+      },
+      { a: "bundle", b: `b/m.network:3: ${otherwise("network", "shared", "a/n.network of fleet/a")}` },
+    ],
+  ];
+  for (const [name, files, expected] of table)
+    test(name, async () => {
+      assert.deepEqual((await verdicts(files)).told, expected);
+    });
+
+  test("are refused for two pods, and for a container that is called like a pod's own", () => {
+    const told = (files: Readonly<Record<string, string>>) => {
+      const court = openCourt({ drafts: draftsOf(files), live: new Map(), ...plainly });
+      return [...court.verdicts().values()].flatMap((one) =>
+        one.kind === "rejected" ? one.problems.map(({ message }) => message.split(":")[0]) : [],
+      );
+    };
+    assert.deepEqual(told({ "a/a.pod": "[Pod]\nPodName=p\n", "b/b.pod": "[Pod]\nPodName=p\n" }), [
+      "its pod would be called p, as that of a/a.pod of fleet/a",
+    ]);
+    assert.deepEqual(told({ "a/a.pod": "[Pod]\n", "b/b.container": named("systemd-a-infra") }), [
+      "its container would be called systemd-a-infra, as that of the pod in a/a.pod of fleet/a",
+    ]);
+    assert.deepEqual(told({ "a/b.container": named("systemd-a-infra"), "b/a.pod": "[Pod]\n" }), [
+      "its own container would be called systemd-a-infra, as that of a/b.container of fleet/a",
+    ]);
+    assert.deepEqual(told({ "a/a.pod": "[Pod]\nPodName=same\n", "b/b.container": named("same") }), []);
+  });
+
+  test("are the fault of the one that is new, also where it comes earlier by name; an old one may change", async () => {
+    const told = await after(
+      { "b/b.container": named("web") },
+      { "a/a.container": named("web"), "b/b.container": `${named("web")}Label=x\n` },
+    );
+    assert.deepEqual(told, { b: "bundle", a: `a/a.container:3: ${taken("web", "b/b.container of fleet/b")}` });
+    const same = await after({ "a/z.container": named("web") }, { "a/a.container": named("web") });
+    assert.deepEqual(same, { a: `a/a.container:3: ${taken("web", "a/z.container of fleet/a")}` });
+  });
+
+  test("are no trouble where a unit gets another file name or another application in the same commit", async () => {
+    const drafts = draftsOf({ "a/other.container": web, "b/site.container": named("web") });
+    const [old] = draftsOf({ "a/web.container": named("web"), "a/other.container": web });
+    const made = old === undefined ? undefined : assemble(old, renderingFor(old.application));
+    assert.ok(made?.ok);
+    const candidates = await judge({ drafts, live: new Map([[made.value.application, made.value]]), ...plainly }, witnesses(), never);
+    assert.deepEqual(
+      [...candidates.values()].map(({ kind }) => kind),
+      ["bundle", "bundle"],
+    );
   });
 });
 
