@@ -61,17 +61,22 @@ async function validated(
   const witnesses = { dryRun: generator.dryRun, generatorWarnings: "report", elsewhere: undefined } as const;
   const isTemplate = drafts.some(({ files }) => [...files.keys()].some((path) => path.endsWith(".liquid")));
   const template = isTemplate ? (await import("./core/template.ts")).rendered : undefined;
-  const trial: Trial = { drafts, live: new Map(), rendering: standIn(template), secrets: { missing: "empty", unreadable: [] } };
+  const trial: Trial = {
+    drafts,
+    live: new Map(),
+    rendering: standIn(template, generator.version),
+    secrets: { missing: "empty", unreadable: [] },
+  };
   const candidates = await judge(trial, witnesses, signal);
   return success(validationReport({ source: source.value, podman: generator.version, drafts, candidates, prefix, strict }));
 }
 
-/** No host is at hand: what it would say stands for itself, and a secret is there whatever its name. */
-function standIn(template: TemplateRenderer | undefined): Trial["rendering"] {
+/** No host is at hand: what it would say stands for itself, but for Podman's version, and a secret is there whatever its name. */
+function standIn(template: TemplateRenderer | undefined, podman: string): Trial["rendering"] {
   return (id) => {
     const { source, application } = partsOf(id);
     const facts = { PGO_SOURCE: source, PGO_APPLICATION: application, PGO_HOSTNAME: "host", PGO_ARCH: "amd64", PGO_MODE: "rootful" };
-    const unknown = { PGO_OS: "linux", PGO_OS_VERSION: "0", PGO_PODMAN_VERSION: "0" };
+    const unknown = { PGO_OS: "linux", PGO_OS_VERSION: "0", PGO_PODMAN_VERSION: podman };
     const made = freshRendering({
       application,
       facts: { ...facts, ...unknown },

@@ -1,11 +1,12 @@
 /** What one dry run of the generator means for each candidate: whose file a finding is about, in which line, and who falls by it. */
 
-import type { Bundle, Problem } from "./bundle.ts";
+import type { Bundle, Problem, Unit } from "./bundle.ts";
 import { isLack, readGenerator, type Finding } from "./generator.ts";
 import { takenBy, type Court } from "./judgement.ts";
 import { isDropIn } from "./layout.ts";
-import { isQuadletKind } from "./kinds.ts";
+import { isQuadletKind, traitsOf } from "./kinds.ts";
 import type { ApplicationId, RelativePath, ServiceName } from "./names.ts";
+import { tooOldForKind } from "./podman-versions.ts";
 import { placeIn } from "./position.ts";
 import { adviseOn } from "./quadlet-keys.ts";
 
@@ -46,7 +47,7 @@ export function weigh(court: Court, { stdout, stderr, root }: Testimony, warning
           .map((unit) => ({
             file: unit.file,
             line: undefined,
-            message: `the generator makes no ${unit.service} of it${crash === undefined ? ", and does not say why" : `: it crashes over what is on the host (${crash})`}`,
+            message: `the generator makes no ${unit.service} of it${reasonFor(unit, crash, bundle)}`,
           }));
     // A quadlet of the same name where pgo can't look, /usr/share/containers/systemd for one: the dry run shows which of them counts.
     const shadowed = bundle.units.flatMap((unit) => {
@@ -60,6 +61,17 @@ export function weigh(court: Court, { stdout, stderr, root }: Testimony, warning
     );
   }
   return court.admitted().length < admitted.length;
+}
+
+function reasonFor({ kind }: Unit, crash: string | undefined, bundle: Bundle): string {
+  if (crash !== undefined) return `: it crashes over what is on the host (${crash})`;
+  const lack = isQuadletKind(kind) ? tooOldForKind(traitsOf(kind).section, podmanOf(bundle)) : undefined;
+  return lack === undefined ? ", and does not say why" : `: a .${kind} ${lack}`;
+}
+
+/** The Podman whose generator judges, as the bundle was told when it was rendered. */
+function podmanOf({ vars }: Bundle): string | undefined {
+  return vars.get("PGO_PODMAN_VERSION");
 }
 
 /** A template's instance comes of the template, where it has no file of its own. */
@@ -95,10 +107,9 @@ function locate(
 function problemOf(finding: Finding, path: RelativePath, bundle: Bundle): Problem {
   const unit = bundle.units.find((one) => one.file === path);
   const files = [path, ...(unit?.files.filter(isDropIn) ?? [])];
-  const advised = files.map((file) => ({ file, ...adviseOn(finding.message, textOf(file, bundle)) }));
+  const advised = files.map((file) => ({ file, ...adviseOn(finding.message, textOf(file, bundle), podmanOf(bundle)) }));
   const found = finding.line === undefined ? advised.find(({ entry }) => entry !== undefined) : undefined;
-  const { file = path, advice = advised[0]?.advice ?? "" } = found ?? {};
-  const message = `${finding.message}${advice}`;
+  const { file, message } = found ?? { file: path, message: advised[0]?.message ?? finding.message };
   return found?.entry === undefined ? { file, line: finding.line, message } : { file, ...placeIn(found.entry), message };
 }
 

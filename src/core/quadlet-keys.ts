@@ -1,6 +1,7 @@
 /** The keys that Podman's quadlet sections take, for a did-you-mean; the generator alone judges (podman-systemd.unit(5), Podman 5.8). */
 
 import { closest } from "./closest.ts";
+import { tooOldFor } from "./podman-versions.ts";
 import { parseUnit, type PlacedEntry } from "./unit-text.ts";
 
 const shared = ["ContainersConfModule", "GlobalArgs", "PodmanArgs", "ServiceName"];
@@ -94,25 +95,27 @@ const keys: Readonly<Record<string, readonly string[]>> = {
   Volume: [...shared, "Copy", "Device", "Driver", "Group", "Image", "Label", "Options", "Type", "User", "VolumeName"],
 };
 
-/** What a message is about. */
+/** What a message is about, and the message as a person needs it. */
 export interface Advice {
   readonly entry: PlacedEntry | undefined;
-  readonly advice: string;
+  readonly message: string;
 }
 
 /**
  * For a message that quotes a key, or a unit that is not there: the entry that has it. And what may be the matter with a key: a newer
- * Podman's, or a misspelt one.
+ * Podman's than `podman`, the one that said so, or a misspelt one.
  */
-export function adviseOn(message: string, text: string): Advice {
+export function adviseOn(message: string, text: string, podman: string | undefined): Advice {
   const entries = parseUnit(text);
   const missing = /(?:Quadlet \S+ (?=\S+ was not found)|quadlet pod unit |cannot get the resource name of )(\S+)/.exec(message)?.[1];
-  if (missing !== undefined) return { entry: entries.find(({ value }) => value.split(/[\s:=,]+/).includes(missing)), advice: "" };
+  if (missing !== undefined) return { entry: entries.find(({ value }) => value.split(/[\s:=,]+/).includes(missing)), message };
   const match = /key '([^']+)' in group '([^']+)'/.exec(message);
-  if (match === null) return { entry: undefined, advice: "" };
+  if (match === null) return { entry: undefined, message };
   const [, key = "", group = ""] = match;
   const entry = entries.find((one) => one.section === group && one.key === key);
-  if (keys[group]?.includes(key) === true) return { entry, advice: " (a newer Podman knows it, this one does not)" };
+  const lack = tooOldFor({ section: group, key }, podman);
+  if (lack !== undefined) return { entry, message: `${lack}: ${message}` };
+  if (keys[group]?.includes(key) === true) return { entry, message: `${message} (a newer Podman knows it, this one does not)` };
   const meant = closest(key, keys[group] ?? []);
-  return { entry, advice: meant === undefined ? "" : ` (did you mean ${meant}?)` };
+  return { entry, message: meant === undefined ? message : `${message} (did you mean ${meant}?)` };
 }

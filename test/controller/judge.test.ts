@@ -6,7 +6,7 @@ import { suite, test } from "node:test";
 import { judge, type Witnesses } from "../../src/controller/judge.ts";
 import { assemble } from "../../src/core/assemble.ts";
 import type { Bundle, TreeEntry } from "../../src/core/bundle.ts";
-import { openCourt } from "../../src/core/judgement.ts";
+import { openCourt, type Trial } from "../../src/core/judgement.ts";
 import { layout } from "../../src/core/layout.ts";
 import { partsOf, sourceName, type ApplicationId } from "../../src/core/names.ts";
 import type { UnitStage } from "../../src/core/unit-verify.ts";
@@ -295,6 +295,17 @@ suite("Podman objects of one name", () => {
       ["bundle", "bundle"],
     );
   });
+});
+
+test("a key and a kind that this Podman is too old for are refused with the version that they need", async () => {
+  const drafts = draftsOf({ "a/a.container": `${web}Memory=1g\n`, "b/b.artifact": "[Artifact]\nArtifact=localhost/x:1\n" });
+  const rendering: Trial["rendering"] = (id) => ({ ...renderingFor(id), vars: () => new Map([["PGO_PODMAN_VERSION", "5.4.2"]]) });
+  const candidates = await judge({ drafts, live: new Map(), ...plainly, rendering }, witnesses(), never);
+  const told = [...candidates.values()].flatMap((one) => (one.kind === "rejected" ? one.problems.map(({ message }) => message) : []));
+  assert.deepEqual(told, [
+    "needs Podman 5.5, and here it is 5.4.2: unsupported key 'Memory' in group 'Container'",
+    "the generator makes no b-artifact.service of it: a .artifact needs Podman 5.7, and here it is 5.4.2",
+  ]);
 });
 
 test("a crash over what is live already is blamed on no candidate's file, and lets nothing new in", async () => {
