@@ -6,7 +6,8 @@ import { Unavailable, UnknownTarget, type Commands } from "./commands.ts";
 import { draftOf, liveBundles, type Context } from "./context.ts";
 import { judge, witnessesOf } from "./judge.ts";
 import type { Loop } from "./loop.ts";
-import { candidatesOf, emptiness, passedOnBy, turnsOf } from "./revision.ts";
+import { judged, passedOnBy, turnsOf } from "./revision.ts";
+import { emptiness } from "./seen.ts";
 import { planned } from "./planned.ts";
 import { rollOut } from "./rollout.ts";
 import { eventEntry, historyEntry, lookAtAll, sourceStatus, statusReport } from "./status.ts";
@@ -119,9 +120,10 @@ async function planSource(name: SourceName, context: Context, signal: AbortSigna
   const source = here.value;
   const fetched = await context.git.fetch(source, "newest", context.store.source(name)?.revision, signal);
   if (!fetched.ok) throw new Unavailable(`plan ${name}: ${fetched.trouble.reason}`);
-  const empty = emptiness(source, fetched.value, context);
+  const seen = { source, snapshot: fetched.value };
+  const empty = emptiness(seen, context);
   if (empty !== undefined) throw new Unavailable(`plan ${name}: ${empty}`);
-  const { candidates } = await candidatesOf(source, fetched.value, context, signal);
+  const { candidates } = await judged(seen, context, signal);
   const turns = turnsOf(candidates, context);
   const order = rolloutOrder(turns);
   const passes = new Map(
@@ -132,6 +134,8 @@ async function planSource(name: SourceName, context: Context, signal: AbortSigna
   );
   const found: PlannedApplication[] = [];
   for (const [application, candidate] of candidates) {
+    // Of a source that belongs to this one, the plan is its own.
+    if (partsOf(application).source !== name) continue;
     const passedOn = passes.get(application) ?? new Set<ServiceName>();
     const others = [...passes.values()].flatMap((services) => [...services]).filter((service) => !passedOn.has(service));
     found.push(await planned({ application, candidate, passedOn, taken: new Set(others) }, context, signal));

@@ -6,8 +6,9 @@ import type { Result } from "../core/result.ts";
 import type { ApplicationRecord, GitTrouble, Snapshot, SourceRecord, Store } from "../ports.ts";
 import { guarded, isSuspended } from "./act.ts";
 import type { Context } from "./context.ts";
-import { dealWithRevision, emptiness } from "./revision.ts";
+import { dealWithRevision } from "./revision.ts";
 import { resume } from "./rollout.ts";
+import { emptiness, type Seen } from "./seen.ts";
 import { repairAll } from "./survey.ts";
 
 /** Why a pass is more than a look at Git. */
@@ -97,26 +98,29 @@ async function dealWith(
   context: Context,
   signal: AbortSignal,
 ): Promise<ReadonlySet<ApplicationId>> {
-  const before = context.store.source(source.name)?.revision;
-  if (snapshot.rewritten)
-    context.journal.tell({
-      type: "source",
-      source: source.name,
-      state: "rewritten",
-      message: `${before?.slice(0, 7) ?? "?"} is no ancestor of ${snapshot.revision.slice(0, 7)}, which is followed (a forced push)`,
-    });
-  const empty = emptiness(source, snapshot, context);
+  tellRewritten({ source, snapshot }, context);
+  const empty = emptiness({ source, snapshot }, context);
   if (empty !== undefined) {
     failed(source, { reason: empty, transient: false }, context);
     return new Set();
   }
-  const touched = await dealWithRevision({ source, snapshot, asked: occasion.asked, retry: occasion.retry }, context, signal);
-  checked(source, snapshot.revision, context);
+  const { touched, seen } = await dealWithRevision({ source, snapshot, asked: occasion.asked, retry: occasion.retry }, context, signal);
+  for (const one of seen) {
+    if (one.source.name !== source.name) tellRewritten(one, context);
+    checked(one.source, one.snapshot.revision, context);
+  }
   const { keepDeployments: deployments, keepDays: days, keepGood: good } = context.config.state;
   context.store.trim({ deployments, days, good }, context.clock.now());
   await context.sealed.keep(context.store.sealedInUse(), signal);
   context.bundles.keep(new Set(context.store.applications().flatMap(({ lastGood }) => lastGood ?? [])));
   return touched;
+}
+
+function tellRewritten({ source, snapshot: { revision, rewritten } }: Seen, { store, journal }: Context): void {
+  if (!rewritten) return;
+  const before = store.source(source.name)?.revision?.slice(0, 7) ?? "?";
+  const message = `${before} is no ancestor of ${revision.slice(0, 7)}, which is followed (a forced push)`;
+  journal.tell({ type: "source", source: source.name, state: "rewritten", message });
 }
 
 function checked(source: Source, revision: Revision, { store, journal, clock }: Context): void {

@@ -1,42 +1,45 @@
 /** A revision: judged as a whole, then each application decided and dealt with in an order that lets what is needed come first. */
 
 import type { Bundle } from "../core/bundle.ts";
-import type { Source } from "../core/config.ts";
 import type { Candidate } from "../core/decide.ts";
-import { layout, type Draft } from "../core/layout.ts";
+import type { Draft } from "../core/layout.ts";
 import { givenUp, passedOn } from "../core/moves.ts";
 import { partsOf, type ApplicationId, type Digest, type RelativePath, type ServiceName } from "../core/names.ts";
 import { rolloutOrder, needs, type Turn } from "../core/order.ts";
-import type { Snapshot } from "../ports.ts";
 import { act, decisionOf, guarded, remember, repair, type Case } from "./act.ts";
 import { liveBundles, presentRendering, type Context } from "./context.ts";
 import { judge, witnessesOf } from "./judge.ts";
 import type { Moment } from "./rendering.ts";
 import { isUnfinished } from "./rollout.ts";
+import { companionsOf, draftsOf, type Seen } from "./seen.ts";
 
-export interface Task {
-  readonly source: Source;
-  readonly snapshot: Snapshot;
+export interface Task extends Seen {
   /** A person asked: held tries are not waited for. */
   readonly asked: boolean;
   /** Told as the cause of this application's rollout. */
   readonly retry: ApplicationId | undefined;
 }
 
-/** Answers the applications whose rollout was carried out, for better or worse: their hosts were looked at just now. */
-export async function dealWithRevision(task: Task, context: Context, signal: AbortSignal): Promise<ReadonlySet<ApplicationId>> {
-  const { source, snapshot, asked, retry } = task;
+export interface Dealt {
+  /** Applications whose rollout was carried out, for better or worse: their hosts were looked at just now. */
+  readonly touched: ReadonlySet<ApplicationId>;
+  /** The revision, and those of other sources that had to be dealt with together with it. */
+  readonly seen: readonly Seen[];
+}
+
+export async function dealWithRevision(task: Task, context: Context, signal: AbortSignal): Promise<Dealt> {
+  const { asked, retry } = task;
   const { store } = context;
-  const { drafts, candidates, moment } = await candidatesOf(source, snapshot, context, signal);
-  const commit = { revision: snapshot.revision, ref: source.branch ?? "HEAD", author: snapshot.author, subject: snapshot.subject };
+  const { seen, drafts, candidates, moment } = await judged(task, context, signal);
   const byId = new Map(drafts.map((draft) => [draft.application, draft]));
   const cases = [...candidates].map(([application, candidate]): Case => {
-    const cause = retry === application ? "retry" : asked ? "commit" : undefined;
+    const from = seen.find(({ source }) => source.name === partsOf(application).source) ?? task;
+    const cause = retry === application ? "retry" : asked && from.source.name === task.source.name ? "commit" : undefined;
     return {
       application,
       candidate,
       draft: byId.get(application),
-      commit,
+      commit: commitOf(from),
       asked: cause,
       dependency: undefined,
       passedOn: new Set(),
@@ -63,9 +66,13 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
     if (result !== "as wanted" && result !== "rolled out") troubled.push(application);
     if (result === "rolled out" || result === "undone") touched.add(application);
   }
-  context.rendering.dealtWith(source.name, moment);
+  for (const { source } of seen) context.rendering.dealtWith(source.name, moment);
   for (const one of cases) await clearAway(one, context, signal);
-  return touched;
+  return { touched, seen };
+}
+
+function commitOf({ source, snapshot: { revision, author, subject } }: Seen): Case["commit"] {
+  return { revision, ref: source.branch ?? "HEAD", author, subject };
 }
 
 /** Each application as it is and as it shall be. */
@@ -129,32 +136,30 @@ function nextBundle(candidate: Candidate, live: Bundle | undefined): Bundle | un
   }
 }
 
-/** A revision's files as candidates, for a pass and for `ctl plan`. */
-export async function candidatesOf(
-  source: Source,
-  snapshot: Snapshot,
-  context: Context,
-  signal: AbortSignal,
-): Promise<{
+/** Revisions' files as candidates. */
+export interface Judged {
+  readonly seen: readonly Seen[];
   readonly drafts: readonly Draft[];
   readonly candidates: ReadonlyMap<ApplicationId, Candidate>;
   readonly moment: Moment;
-}> {
-  const drafts = layout(source.name, source.paths, snapshot.entries);
-  const own = context.store.applications().filter(({ id }) => partsOf(id).source === source.name);
+}
+
+/** A revision, with those of other sources that belong to it, for a pass and for `ctl plan`. */
+export async function judged(own: Seen, context: Context, signal: AbortSignal): Promise<Judged> {
+  const alone = await candidatesOf([own], context, signal);
+  const companions = await companionsOf(own, turnsOf(alone.candidates, context), context, signal);
+  return companions.length === 0 ? alone : candidatesOf([own, ...companions], context, signal);
+}
+
+async function candidatesOf(seen: readonly Seen[], context: Context, signal: AbortSignal): Promise<Judged> {
+  const drafts = seen.flatMap(draftsOf);
+  const own = context.store.applications().filter(({ id }) => seen.some(({ source }) => source.name === partsOf(id).source));
   const absent = own.filter(({ id }) => !drafts.some((draft) => draft.application === id));
   // What goes away provides nothing any more, and is in nobody's way.
   const live = new Map(liveBundles(context));
   for (const { id } of absent) live.delete(id);
   const { moment, ...present } = await presentRendering(drafts, context, signal);
-  const judged = new Map(await judge({ drafts, live, ...present }, witnessesOf(context), signal));
-  for (const { id } of absent) judged.set(id, { kind: "absent" });
-  return { drafts, candidates: judged, moment };
-}
-
-/** Why a revision with nothing in it is not believed; undefined when it is. */
-export function emptiness(source: Source, snapshot: Snapshot, { store }: Context): string | undefined {
-  const there = store.applications().filter(({ id, lastGood }) => partsOf(id).source === source.name && lastGood !== undefined);
-  if (source.allowEmpty || there.length === 0 || layout(source.name, source.paths, snapshot.entries).length > 0) return undefined;
-  return `revision ${snapshot.revision.slice(0, 7)} holds no application where there ${there.length === 1 ? "was 1" : `were ${there.length}`}: nothing is removed; set allow_empty = true for this source if it is meant`;
+  const candidates = new Map(await judge({ drafts, live, ...present }, witnessesOf(context), signal));
+  for (const { id } of absent) candidates.set(id, { kind: "absent" });
+  return { seen, drafts, candidates, moment };
 }

@@ -31,6 +31,8 @@ export class World {
   registryUp = true;
   /** Undefined while Git can be read. */
   gitTrouble: GitTrouble | undefined;
+  /** Sources whose repository can't be read. */
+  readonly unreachable = new Set<string>();
   /** An application whose directory can't be read: EIO. */
   unreadable: ApplicationId | undefined;
   /** systemd's environment block. */
@@ -57,7 +59,7 @@ export class World {
   /** What pgo changed, in order: `write fleet/shop/web.container`, `restart web.service`, … */
   readonly changes: string[] = [];
   readonly ports: Ports;
-  readonly #commits: Snapshot[] = [];
+  readonly #commits: (Snapshot & { readonly source: string })[] = [];
   readonly #clock: Clock;
   /** What pgo took away, by backup and path. */
   readonly backups = new Map<string, MachineFile>();
@@ -93,8 +95,8 @@ export class World {
 
   // ---- what a person does ----
 
-  /** A commit with these files, by path below the repository's root. */
-  commit(files: Readonly<Record<string, string | TreeEntry>>, { rewritten = false } = {}): Revision {
+  /** A commit with these files, by path below the root of the source's repository. */
+  commit(files: Readonly<Record<string, string | TreeEntry>>, { rewritten = false, source = "fleet" } = {}): Revision {
     const entries = new Map(
       Object.entries(files).map(([path, content]): [string, TreeEntry] => [
         path,
@@ -103,7 +105,7 @@ export class World {
     );
     const number = this.#commits.length + 1;
     const made = revision(number.toString(16).padStart(40, "0"));
-    this.#commits.push({ revision: made, author: "Ada <ada@example.com>", subject: `change ${number}`, rewritten, entries });
+    this.#commits.push({ revision: made, author: "Ada <ada@example.com>", subject: `change ${number}`, rewritten, entries, source });
     return made;
   }
 
@@ -131,15 +133,17 @@ export class World {
 
   #git(): Git {
     return {
-      head: () => {
-        const last = this.#commits.at(-1);
-        if (this.gitTrouble !== undefined) return Promise.resolve(trouble(this.gitTrouble));
+      head: ({ name }) => {
+        const last = this.#commits.findLast(({ source }) => source === name);
+        const away = this.unreachable.has(name) ? { reason: "connection refused", transient: true } : this.gitTrouble;
+        if (away !== undefined) return Promise.resolve(trouble(away));
         if (last === undefined) return Promise.resolve(trouble({ reason: "the repository is empty", transient: false }));
         return Promise.resolve(success(last.revision));
       },
-      fetch: (_source, wanted) => {
-        const found = wanted === "newest" ? this.#commits.at(-1) : this.#commits.find((one) => one.revision === wanted);
-        if (this.gitTrouble !== undefined) return Promise.resolve(trouble(this.gitTrouble));
+      fetch: ({ name }, wanted) => {
+        const found = this.#commits.findLast(({ source, revision: one }) => source === name && (wanted === "newest" || one === wanted));
+        const away = this.unreachable.has(name) ? { reason: "connection refused", transient: true } : this.gitTrouble;
+        if (away !== undefined) return Promise.resolve(trouble(away));
         if (found === undefined)
           return Promise.resolve(
             trouble({ reason: wanted === "newest" ? "the repository is empty" : `no commit ${wanted}`, transient: false }),
