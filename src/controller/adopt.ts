@@ -1,10 +1,20 @@
 /** Units that a person placed: found on the host, compared by the generator, and followed while they are taken over or given back. */
 
-import { adoption, isAdoptable, ownerOf, type Adoption, type SeenAdoption, type Sighting } from "../core/adopt.ts";
+import {
+  adoption,
+  isAdoptable,
+  ownerOf,
+  searchPathOf,
+  type Adoption,
+  type HandMade,
+  type SeenAdoption,
+  type Sighting,
+} from "../core/adopt.ts";
+import { envFilesIn } from "../core/adopted-env.ts";
 import type { Bundle, Unit } from "../core/bundle.ts";
 import { isPlainKind } from "../core/kinds.ts";
 import { readGenerator } from "../core/generator.ts";
-import { partsOf, relativePath, type ApplicationId, type ServiceName } from "../core/names.ts";
+import { digestOf, partsOf, relativePath, type ApplicationId, type ServiceName } from "../core/names.ts";
 import { marked, placeOf } from "../core/placing.ts";
 import type { Rollout } from "../core/rollout.ts";
 import type { ServiceState } from "../ports.ts";
@@ -58,10 +68,12 @@ export async function adoptionsOf(bundle: Bundle, context: Context, signal: Abor
     const state = states.get(unit.service);
     const files = await host.handMade(owner, signal);
     if (state === undefined) continue;
+    const generated = made(unit.service);
     const one = adoption({
-      ...{ unit, bundle, files, state, placedAs: (path) => placedAs(path, bundle, context) },
+      ...{ unit, bundle, files, state, generated, placedAs: (path) => placedAs(path, bundle, context) },
       enabled: enabled.has(unit.service),
-      generated: made(unit.service),
+      env: await envOf(generated.before, context, signal),
+      madeEnv: (path) => madeEnv(path, bundle, context),
     });
     if (one === undefined) continue;
     // The instances of a template have one file.
@@ -123,6 +135,27 @@ async function generatedFor(
     before: old.get(service) ?? old.get(ofTemplate(service)),
     after: now.get(service) ?? now.get(ofTemplate(service)),
   });
+}
+
+/** The env files that a hand-made service reads. Elsewhere than in Podman's search path pgo may see its own container's files, not the host's. */
+async function envOf(text: string | undefined, { host, config }: Context, signal: AbortSignal): Promise<ReadonlyMap<string, HandMade>> {
+  const found = new Map<string, HandMade>();
+  for (const { path } of text === undefined ? [] : envFilesIn(text)) {
+    const [file] = path.startsWith(`${searchPathOf(config.quadlet.directory)}/`) ? await host.handMade(path, signal) : [];
+    if (file !== undefined) found.set(path, file);
+  }
+  return found;
+}
+
+/** Undefined where it is sealed, and not at hand. */
+function madeEnv(path: string, { application, files }: Bundle, { bundles }: Context): string | undefined {
+  const file = files.find((one) => {
+    const { place, path: below } = placeOf(one.path);
+    return place === "env" && path === `${bundles.envDirectory(application)}/${below}`;
+  });
+  return file === undefined || (file.sealed !== undefined && digestOf(file.content) !== file.sealed)
+    ? undefined
+    : Buffer.from(file.content).toString("utf8");
 }
 
 /** The bundle's file that goes to this path on the host. */

@@ -1,5 +1,6 @@
 /** Taking over units that a person set up by hand: which may be, whether their services run on, and how it is undone. */
 
+import { withMovedEnv } from "./adopted-env.ts";
 import type { Bundle, Unit } from "./bundle.ts";
 import { isPlainKind, roleOf } from "./kinds.ts";
 import { digestOf, type Digest, type RelativePath, type ServiceName, type UnitName } from "./names.ts";
@@ -72,10 +73,15 @@ export interface Ground {
   readonly unitDirectory: string;
 }
 
+/** Podman's search path that pgo's directory is in: of what lies there pgo sees the host's. */
+export function searchPathOf(directory: string): string {
+  return /^(.*\/containers\/systemd)\//.exec(directory)?.[1] ?? directory;
+}
+
 /** Only a file of the same unit name, and neither the distribution's, nor in a directory that is made anew at each boot, nor pgo's own. */
 export function isAdoptable(owner: string, unit: Unit, { directory, unitDirectory }: Ground): boolean {
   const name = owner.slice(owner.lastIndexOf("/") + 1);
-  const search = /^(.*\/containers\/systemd)\//.exec(directory)?.[1] ?? directory;
+  const search = searchPathOf(directory);
   const root = isPlainKind(unit.kind) ? unitDirectory : search;
   const names: readonly string[] = [unit.name, unit.file.slice(unit.file.lastIndexOf("/") + 1)];
   return owner.startsWith(`${root}/`) && names.includes(name) && !owner.startsWith(`${search}/pgo-self/`);
@@ -119,6 +125,10 @@ export interface Sighting {
   readonly enabled: boolean;
   /** What the generator makes of the old file and of the new, each where it lies; undefined where it makes nothing of it. */
   readonly generated: { readonly before: string | undefined; readonly after: string | undefined };
+  /** Env files that the old file's service reads, by path: those that pgo can see. */
+  readonly env: ReadonlyMap<string, HandMade>;
+  /** The content of the env file that pgo makes for a path on the host. */
+  readonly madeEnv: (path: string) => string | undefined;
   /** The bundle's file for a path on the host, if one goes there. */
   readonly placedAs: (path: string) => RelativePath | undefined;
 }
@@ -140,7 +150,7 @@ export function adoption(sighting: Sighting): Adoption | undefined {
   };
 }
 
-function differs({ unit, bundle, files, state, generated, placedAs }: Sighting, main: HandMade): string | undefined {
+function differs({ unit, bundle, files, state, generated, env, madeEnv, placedAs }: Sighting, main: HandMade): string | undefined {
   const inPlace = placedAs(main.path) !== undefined;
   // What lies in its place already is read from there as before, so that its text says all.
   const before = inPlace ? joined(files.map(({ text }) => text)) : generated.before;
@@ -153,10 +163,12 @@ function differs({ unit, bundle, files, state, generated, placedAs }: Sighting, 
       )
     : generated.after;
   if (before === undefined || after === undefined) return "nobody can say what it was started from";
-  const difference = differenceOf(before, after);
+  const alike = withMovedEnv(before, after, { old: (path) => env.get(path)?.text, made: madeEnv });
+  const difference = differenceOf(alike.before, alike.after);
   if (difference !== undefined || roleOf(unit.kind) === "object") return difference;
   const { activeSince } = state;
-  const late = activeSince === undefined ? undefined : files.find(({ changedAt }) => changedAt > activeSince);
+  const read = [...files, ...alike.moved.flatMap((path) => env.get(path) ?? [])];
+  const late = activeSince === undefined ? undefined : read.find(({ changedAt }) => changedAt > activeSince);
   return late === undefined ? undefined : `${late.path} was changed after the service had started`;
 }
 

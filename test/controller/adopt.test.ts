@@ -223,6 +223,29 @@ suite("with adopt = true", () => {
     assert.match(pgo.world.machine.runs(service("web")) ?? "", /good:2/);
   });
 
+  test("one whose env file says the same in Git runs on, and restarts where it says something else", async () => {
+    const text = "[Container]\nImage=localhost/good:1\nEnvironmentFile=web.env\n";
+    for (const [inGit, differs] of [
+      ["A=1\n", undefined],
+      ["A=2\n", "[Service] ExecStart= differs"],
+    ] as const) {
+      await using pgo = new Pgo(adopting);
+      pgo.world.edit(`${searchPath}/web.container`, text);
+      pgo.world.edit(`${searchPath}/web.env`, "# by hand\nA=1\n");
+      pgo.world.machine.reload();
+      pgo.world.machine.start(service("web"));
+      const { invocation } = pgo.world.machine.state(service("web"));
+      await pgo.push({ "shop/web.container": text, "shop/web.env": inGit });
+      assert.equal(pgo.outcome("shop"), "deployed", pgo.record("shop")?.message);
+      assert.equal(pgo.world.machine.state(service("web")).invocation === invocation, differs === undefined);
+      const restart = pgo.history("shop")[0]?.steps.find(({ kind }) => kind === "restart");
+      assert.equal(restart?.because, differs && `taken over from ${searchPath}/web.container: ${differs}`);
+      pgo.forget();
+      await pgo.pass(20 * minute);
+      assert.deepEqual(pgo.world.changes, [], "and all is quiet afterwards");
+    }
+  });
+
   test("of an application alone, others are refused", async () => {
     await using pgo = furnished({ config: { application: { shop: { adopt: true } } } });
     await pgo.push({ "blog/web.container": "[Container]\nImage=localhost/good:1\n" });

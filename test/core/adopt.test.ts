@@ -81,6 +81,8 @@ function sighting(name: string, files: readonly HandMade[], changes: Partial<Sig
     ...{ unit: unit(name), bundle, files, enabled: false, placedAs: place },
     state: { active: "active", invocation: "i1", activeSince: new Date(noon.getTime() + hour) },
     generated: { before: "[Service]\nExecStart=x\n", after: "[Service]\nExecStart=x\n" },
+    env: new Map(),
+    madeEnv: () => undefined,
     ...changes,
   };
 }
@@ -129,6 +131,56 @@ suite("a service that is taken over", () => {
 
   test("is none where the old file has gone", () => {
     assert.equal(adoption(sighting("web.container", [])), undefined);
+  });
+});
+
+suite("an env file that pgo renders", () => {
+  const [old, oldEnv, newEnv] = ["/etc/containers/systemd/web.container", "/etc/containers/systemd/web.env", "/var/lib/pgo/env/web.env"];
+  const generated = (path: string, written: string, more = "") =>
+    `[X-Container]\nImage=a\nEnvironmentFile=${written}\n${more}\n[Service]\nExecStart=podman run --env-file ${path} --label x=${path}x a\n`;
+  const unchanged = { before: generated(oldEnv, "web.env"), after: generated(newEnv, newEnv).replace(`${newEnv}x`, `${oldEnv}x`) };
+  const late = new Date(noon.getTime() + 2 * hour);
+  const lacking = "EnvironmentFile= differs";
+  const cases: readonly (readonly [
+    what: string,
+    was: HandMade,
+    is: string | undefined,
+    differs: string | undefined,
+    texts?: Sighting["generated"],
+  ])[] = [
+    ["is the same, whatever comments and order", made(oldEnv, "# c\nB=2\nA=1\n"), "A=1\nB=2\n", undefined],
+    ["has another value", made(oldEnv, "A=1\n"), "A=2\n", lacking],
+    ["has one more name", made(oldEnv, "A=1\n"), "A=1\nB=\n", lacking],
+    ["has quotes, which are a part of the value for Podman", made(oldEnv, 'A="1"\n'), "A=1\n", lacking],
+    ["can't be read where it lies", made(oldEnv, undefined), "A=1\n", lacking],
+    ["is sealed", made(oldEnv, "A=1\n"), undefined, lacking],
+    ["was changed after the start", made(oldEnv, "A=1\n", late), "A=1\n", `${oldEnv} was changed after the service had started`],
+    [
+      "is the same, but something else is not: that alone is named",
+      made(oldEnv, "A=1\n"),
+      "A=1\n",
+      "Label= differs",
+      { ...unchanged, after: unchanged.after.replace("Image=a\n", "Image=a\nLabel=b\n").replace("run ", "run --label b ") },
+    ],
+  ];
+  for (const [what, was, is, differs, texts = unchanged] of cases)
+    test(`of the unit ${what}: ${differs ?? "it runs on"}`, () => {
+      const seen = sighting("web.container", [made(old, "x")], {
+        generated: texts,
+        env: new Map([[oldEnv, was]]),
+        madeEnv: (path) => (path === newEnv ? is : undefined),
+      });
+      assert.equal(adoption(seen)?.differs, differs);
+    });
+
+  test("of the service itself is read by systemd's rules", () => {
+    const text = (path: string) => `[Service]\nEnvironmentFile=-${path}\nExecStart=podman run a\n`;
+    const seen = sighting("web.container", [made(old, "x")], {
+      generated: { before: text(oldEnv), after: text(newEnv) },
+      env: new Map([[oldEnv, made(oldEnv, "A='$1'\nB=x y\n")]]),
+      madeEnv: () => 'B="x y"\nA="\\$1"\n',
+    });
+    assert.equal(adoption(seen)?.differs, undefined);
   });
 });
 

@@ -24,8 +24,10 @@ const quadlets: Readonly<Record<string, string>> = {
   "api.container.d/10-say.conf": "[Container]\nEnvironment=SAY=by-hand\n",
   "page.container": web("good", 8093, "Volume=/srv/page:/page:ro"),
   "idle.container":
-    "[Container]\nImage=localhost/test/busybox\nExec=sleep infinity\n[Service]\nTimeoutStopSec=1\n[Install]\nWantedBy=default.target\n",
+    "[Container]\nImage=localhost/test/busybox\nExec=sleep infinity\nEnvironmentFile=idle.env\n[Service]\nTimeoutStopSec=1\n[Install]\nWantedBy=default.target\n",
 };
+/** Stays where it is: pgo renders its own of what Git has, which says the same. */
+const env = { byHand: "# by hand\nSHARED=one two\nGREETING='hello'\n", inGit: "GREETING='hello'\nSHARED=one two\n" };
 const units: Readonly<Record<string, string>> = {
   "tidy.timer": "[Timer]\nOnCalendar=04:00:00\n[Install]\nWantedBy=timers.target\n",
   "tidy.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n",
@@ -47,6 +49,7 @@ for (const user of ["root", "edge"] as const)
       ];
       await host.exec(["mkdir", "-p", "/srv/page"], { user: "root" });
       for (const [path, text] of byHand) await host.write(path, text, path.endsWith("idle.container") ? 0o600 : 0o640);
+      await host.write(`${host.quadlets}/idle.env`, env.byHand, 0o640);
       await host.systemctl(["daemon-reload"]);
       await host.systemctl(["enable", "--now", "tidy.timer"]);
       for (const name of ["web", "api", "page", "idle"]) await host.systemctl(["start", `${name}.service`]);
@@ -61,6 +64,7 @@ for (const user of ["root", "edge"] as const)
       const [before, running, asPlaced] = [await starts(), await containers(), await files()];
       for (const state of Object.values(before)) assert.match(state, /^active /);
       const inGit = Object.fromEntries(Object.entries({ ...quadlets, ...units }).map(([path, text]) => [`shop/${path}`, text]));
+      inGit["shop/idle.env"] = env.inGit;
 
       await t.test("one that differs and does not get healthy: everything is back as it was", async () => {
         const bad = await repository.commit({
@@ -108,10 +112,24 @@ for (const user of ["root", "edge"] as const)
         }
         assert.equal((await host.sh(`find ${state}/backups -type d ! -perm 700`)).trim(), "");
         const left = (await host.sh(`find ${host.quadlets} -mindepth 1 -maxdepth 1 ! -name users -printf '%f\\n' | sort`)).trim();
-        assert.equal(left, "pgo\npgo-self");
+        assert.equal(left, "idle.env\npgo\npgo-self");
         assert.deepEqual((await pgo.services("web.service"))["web.service"]?.load, "loaded");
         const source = await host.systemctl(["show", "--property=SourcePath", "--value", "web.service"]);
         assert.equal(source.stdout.trim(), `${pgo.placed}/shop/web.container`);
+      });
+
+      await t.test("one whose env file pgo renders now finds the same in it when it starts again", async () => {
+        const shown = async () =>
+          (await host.exec(["podman", "exec", "systemd-idle", "env"])).stdout
+            .split("\n")
+            .filter((line) => /^(?:GREETING|SHARED)=/.test(line))
+            .sort();
+        const seen = await shown();
+        assert.deepEqual(seen, ["GREETING='hello'", "SHARED=one two"]);
+        await host.systemctl(["restart", "idle.service"]);
+        assert.deepEqual(await shown(), seen);
+        const started = (await host.systemctl(["show", "--property=ExecStart", "--value", "idle.service"])).stdout;
+        assert.match(started, /--env-file \S*\/pgo\/env\/\S*idle\.env /);
       });
 
       await t.test("a changed one restarts afterwards, alone", async () => {

@@ -96,6 +96,8 @@ export function generate(files: ReadonlyMap<string, string>): GeneratorRun {
 /** The quadlet's own keys are kept in sections that systemd leaves alone; paths are absolute. */
 function serviceText({ source, text, mounts, after, before }: GeneratedUnit): string {
   const kept = text.split("\n").map((line) => line.replace(/^\[(.+?)\] (.*)$/, "[X-$1]\n$2"));
+  const env = [...text.matchAll(/^\[Container\] EnvironmentFile=(.*)$/gm)].map(([, name]) => name);
+  const seen = mounts.map((path) => (env.includes(baseOf(path)) ? `--env-file ${path}` : path));
   return [
     ...kept,
     "[Unit]",
@@ -103,7 +105,7 @@ function serviceText({ source, text, mounts, after, before }: GeneratedUnit): st
     ...after.map((other) => `After=${other}`),
     ...before.map((other) => `Before=${other}`),
     "[Service]",
-    `ExecStart=/usr/bin/podman ${text.replaceAll("\n", " ")} ${mounts.join(" ")}`,
+    `ExecStart=/usr/bin/podman ${text.replaceAll("\n", " ")} ${seen.join(" ")}`,
     "",
   ].join("\n");
 }
