@@ -230,17 +230,20 @@ function conflictsOf(files: readonly BundleFile[], units: readonly Unit[], { kep
       line: undefined,
       message: `${one.from} can't be taken over: ${differs}, and Podman can't alter ${unit.object} in place: make the file in Git the same, and change it when it is taken over`,
     })),
-    ...occupied.map(({ path }) => ({
-      file: shownPath(path),
-      line: undefined,
-      message: "a file that pgo did not place is there on the host: move it away, then run ctl sync",
-    })),
+    ...occupied.map(({ path }) => ({ file: shownPath(path), line: undefined, message: inTheWay(path) })),
     ...taken.map(({ file, service }) => ({
       file: shownPath(file),
       line: undefined,
       message: `${service} comes of a file that pgo did not place, see systemctl cat ${service}: remove it, run systemctl daemon-reload, then ctl sync`,
     })),
   ];
+}
+
+function inTheWay(path: RelativePath): string {
+  const { place, path: name } = placeOf(path);
+  return place === "secret"
+    ? `one that pgo did not make for this application is there on the host: remove it (podman secret rm ${name}) or choose another name, then run ctl sync`
+    : "a file that pgo did not place is there on the host: move it away, then run ctl sync";
 }
 
 /** Users before what they use, and what would trigger a service before that. */
@@ -299,7 +302,8 @@ function cleanUp(gone: readonly Unit[], observed: Observed): readonly Step[] {
 
 /** Whether systemd or the generator reads this file at daemon-reload. */
 function isRead(path: RelativePath): boolean {
-  return placeOf(path).place === "unit" || isUnitText(path);
+  const { place } = placeOf(path);
+  return place === "unit" || (place === "quadlet" && isUnitText(path));
 }
 
 /** The images that the plan's starts need, each once. */
