@@ -20,7 +20,8 @@ export function marked(place: Exclude<Place, "quadlet">, path: string): Relative
 }
 
 export function placeOf(path: RelativePath): { readonly place: Place; readonly path: string } {
-  for (const place of ["unit", "env", "secret"] as const) if (path.startsWith(marks[place])) return { place, path: path.slice(marks[place].length) };
+  for (const place of ["unit", "env", "secret"] as const)
+    if (path.startsWith(marks[place])) return { place, path: path.slice(marks[place].length) };
   return { place: "quadlet", path };
 }
 

@@ -139,10 +139,14 @@ export function plan(goal: Goal, observed: Observed): Plan {
   // To stop a network's unit stops all whose text, as systemd has read it, names it: so that comes when that is read anew and its users run on.
   const [objects, others] = [gone.filter((unit) => roleOf(unit.kind) === "object"), gone.filter((unit) => roleOf(unit.kind) !== "object")];
   const left = putOver(sides);
-  const removals = [...observed.inventory]
+  const allRemovals = [...observed.inventory]
     .filter((path) => observed.files.has(path) && !files.some((file) => file.path === path) && !left.has(path))
     .sort()
-    .map((path): Step => ({ kind: "remove", path, because: goal.bundle === undefined ? "the application is gone" : "not in the bundle" }));
+    .map(
+      (path) => ({ kind: "remove", path, because: goal.bundle === undefined ? "the application is gone" : "not in the bundle" }) as const,
+    );
+  const isSecret = ({ path }: { readonly path: RelativePath }) => placeOf(path).place === "secret";
+  const removals = allRemovals.filter((step) => !isSecret(step));
   const inPlace = writtenInPlace(goal.bundle);
   const writes = files
     .filter(({ path, digest }) => observed.files.get(path)?.digest !== digest)
@@ -175,6 +179,8 @@ export function plan(goal: Goal, observed: Observed): Plan {
       ...reviveSteps(sides, observed),
       ...stops(objects, observed),
       ...cleanUp(objects, observed),
+      // podman exec, and so HealthCmd=, looks a type=env secret up again each time, and fails without it (5.4.2): not while its users run.
+      ...allRemovals.filter(isSecret),
     ],
   };
 }

@@ -37,7 +37,9 @@ suite("a Podman secret of an application", () => {
     const changes = pgo.world.changes;
     assert.ok(changes.indexOf("save secret db") < changes.indexOf("start web.service"));
     const [first] = pgo.history("shop");
-    assert.ok(first?.steps.some(({ kind, target, because }) => `${kind} ${target}: ${because}` === "write Podman secret db: not on the host"));
+    assert.ok(
+      first?.steps.some(({ kind, target, because }) => `${kind} ${target}: ${because}` === "write Podman secret db: not on the host"),
+    );
   });
 
   test("follows its value on the host without a commit, and restarts its users alone, by name", async () => {
@@ -127,7 +129,10 @@ suite("a Podman secret that can't be made", () => {
     pgo.start();
     await pgo.push(shop);
     assert.equal(pgo.outcome("shop"), "held");
-    assert.match(pgo.record("shop")?.message ?? "", /web\.container needs the Podman secret db, .*: give it the value that pgo\.toml names$/);
+    assert.match(
+      pgo.record("shop")?.message ?? "",
+      /web\.container needs the Podman secret db, .*: give it the value that pgo\.toml names$/,
+    );
     await pgo.push({ "shop/pgo.toml": toml, "shop/side.container": shop["shop/side.container"] });
     assert.equal(pgo.outcome("shop"), "deployed");
     assert.equal(pgo.world.podmanSecrets.size, 0);
