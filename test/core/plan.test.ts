@@ -156,6 +156,19 @@ suite("a plan names each step and its reason", () => {
     ]);
   });
 
+  test("a changed env file of a service restarts it, in a plain unit and in a quadlet's [Service]", () => {
+    const texts = {
+      "job.service": "[Service]\nExecStart=/bin/sleep 9\nEnvironmentFile=-app.env\n[Install]\nWantedBy=default.target\n",
+      "web.container": `${web}[Service]\nEnvironmentFile=app.env\n`,
+      "app.env": "A=1",
+    };
+    const { world } = deployed(texts);
+    assert.deepEqual(
+      explain(world.pass(bundleOf({ ...texts, "app.env": "A=2" }))).filter((line) => line.includes("restart")),
+      ["  restart job.service: app.env changed", "  restart web.service: app.env changed"],
+    );
+  });
+
   test("a changed Podman secret restarts the unit that names it, and one that is no longer needed goes when nobody uses it any more", () => {
     const texts = {
       "web.container": `${web}Secret=key,type=env\n`,
