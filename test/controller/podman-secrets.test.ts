@@ -99,6 +99,28 @@ suite("a Podman secret of an application", () => {
     assert.equal(valueOf(pgo, "db"), "one");
   });
 
+  test("that carries the label of its application but belongs to no version of it goes too", async () => {
+    await using pgo = await deployed();
+    const labels = { "pgo.application": "fleet/shop", "pgo.value": "?" };
+    pgo.world.podmanSecrets.set("stray", { value: "x", labels, updatedAt: new Date(0) });
+    await pgo.pass(6 * minute);
+    assert.deepEqual([...pgo.world.podmanSecrets.keys()], ["db"]);
+  });
+
+  test("is asked for once in a look at the host, whoever brings it, and not at all where nobody does", async () => {
+    const blog = { "blog/blog.container": "[Container]\nImage=localhost/good:1\n" };
+    await using pgo = await deployed({ ...shop, ...blog, "blog/pgo.toml": toml.replace("db =", "blog =") });
+    await using plain = await deployed({ "shop/side.container": shop["shop/side.container"], ...blog });
+    for (const [one, times] of [
+      [pgo, 1],
+      [plain, 0],
+    ] as const) {
+      one.forget();
+      await one.pass(5 * minute);
+      assert.equal(one.asked.filter((call) => call === "secrets").length, times);
+    }
+  });
+
   test("of a file of Git holds its whole content, and the file lies nowhere else", async () => {
     const files = { ...shop, "shop/pgo.toml": '[secrets.podman]\ndb = { file = "conf/db.txt" }\n', "shop/conf/db.txt": "a\n$b\n" };
     await using pgo = await deployed(files);
@@ -177,6 +199,18 @@ suite("a Podman secret that can't be made", () => {
     await pgo.push({ "shop/side.container": shop["shop/side.container"], ...blog });
     assert.equal(pgo.outcome("blog"), "deployed", pgo.record("blog")?.message);
     assert.equal(pgo.world.podmanSecrets.get("db")?.labels["pgo.application"], "fleet/blog");
+    isSettled(pgo);
+  });
+
+  test("since an application that is suspended still has it: it waits, and goes on by itself", async () => {
+    await using pgo = await deployed();
+    pgo.commands.suspend("shop", 10 * minute);
+    const blog = { "blog/blog.container": "[Container]\nImage=localhost/good:1\nSecret=db\n", "blog/pgo.toml": toml };
+    await pgo.push({ "shop/side.container": shop["shop/side.container"], ...blog });
+    assert.equal(pgo.outcome("blog"), "held");
+    assert.equal(pgo.record("blog")?.message, "Podman secret db is one that fleet/shop still has");
+    await pgo.pass(90 * minute);
+    assert.equal(pgo.outcome("blog"), "deployed", pgo.record("blog")?.message);
     isSettled(pgo);
   });
 

@@ -189,6 +189,12 @@ suite("a plan names each step and its reason", () => {
     ]);
   });
 
+  test("a Podman secret is nothing that systemd reads, whatever its name", () => {
+    const texts = { "web.container": web, "pgo.toml": '[secrets.podman]\n"key.container" = { file = "key.txt" }\n', "key.txt": "one" };
+    const { world } = deployed(texts);
+    assert.deepEqual(explain(world.pass(bundleOf({ ...texts, "key.txt": "two" }))), ["~ Podman secret key.container"]);
+  });
+
   test("comments, white space, [Install] and descriptions update the file and restart nothing", () => {
     const { world } = deployed({ "web.container": web });
     const goal = bundleOf({

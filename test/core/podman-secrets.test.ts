@@ -164,6 +164,12 @@ test("what is recalled is the same as what was made, without a value; a secret t
   assert.doesNotMatch(JSON.stringify([again, bundle.missing]), /s3cret|KEY"/);
 });
 
+test("a variable of pgo.toml is meant before a secret of its name, as in an env file", () => {
+  const toml = '[vars]\nSITE = "blue"\n[secrets.podman]\nsite = { env = "SITE" }\n';
+  const bundle = made({ "web.container": "[Container]\nImage=x\n", "pgo.toml": toml }, fresh({ secrets: new Map([["SITE", "other"]]) }));
+  assert.equal(valueIn(bundle, "site"), "blue");
+});
+
 suite("an entry of [secrets.podman] that can't be", () => {
   const told = (toml: string, files: Readonly<Record<string, string>> = {}, rendering = fresh()) => {
     const found = assemble(draftOf({ "web.container": "[Container]\nImage=x\n", "pgo.toml": toml, ...files }), rendering);
