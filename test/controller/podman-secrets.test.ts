@@ -252,7 +252,7 @@ suite("whatever befalls pgo while a secret is made, changed or taken away", () =
   test("Podman that is away for a while fails no version", async () => {
     await using pgo = await deployed();
     const { podman } = pgo.world.ports;
-    const { saveSecret } = podman;
+    const saveSecret = podman.saveSecret.bind(podman);
     let tries = 0;
     Object.assign(podman, {
       saveSecret: (...given: Parameters<typeof saveSecret>) => {

@@ -77,10 +77,11 @@ suite("units that use a Podman secret", () => {
         made({ ...files, "pgo.toml": db }, fresh({ secrets: new Map([["DB_PASSWORD", value]]) })),
       );
       const [unit, changed] = [one, other].map((bundle) => bundle?.units[0]);
-      assert.equal(unit?.digest !== changed?.digest, uses);
-      assert.equal(unit?.files.includes(secretPath("db")), uses);
+      assert.ok(unit !== undefined && changed !== undefined);
+      assert.equal(unit.digest !== changed.digest, uses);
+      assert.equal(unit.files.includes(secretPath("db")), uses);
       assert.equal(
-        unit?.inputs.some(({ label }) => label === "secret db"),
+        unit.inputs.some(({ label }) => label === "secret db"),
         uses,
       );
     });
