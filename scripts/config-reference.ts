@@ -48,6 +48,8 @@ interface Table {
 function tables(schema: z.core.$ZodType, path: readonly string[], text = ""): Table[] {
   const plain = bare(schema);
   if (plain instanceof z.ZodArray) return tables(plain.element, ["[]", ...path], text);
+  if (plain instanceof z.ZodRecord && isShape(plain.valueType))
+    return [{ header: header(path), text, rows: rows("NAME", plain.valueType) }];
   if (plain instanceof z.ZodRecord) return tables(plain.valueType, [...path, (path.at(-1) ?? "") === "health" ? "UNIT" : "NAME"], text);
   if (!(plain instanceof z.ZodObject)) return [];
   const shape: Readonly<Record<string, z.core.$ZodType>> = plain.shape;
@@ -92,6 +94,11 @@ function isTable(schema: z.core.$ZodType): boolean {
   if (plain instanceof z.ZodRecord) return true;
   if (plain instanceof z.ZodArray) return bare(plain.element) instanceof z.ZodObject;
   return plain instanceof z.ZodObject && schema instanceof z.ZodPrefault;
+}
+
+/** Of several inline tables, each of which will do. */
+function isShape(schema: z.core.$ZodType): boolean {
+  return schema instanceof z.ZodUnion && schema.options.every((one) => one instanceof z.ZodObject);
 }
 
 function bare(schema: z.core.$ZodType): z.core.$ZodType {

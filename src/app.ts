@@ -12,7 +12,7 @@ import { logSink } from "./adapters/journal/log.ts";
 import { openMetrics, type Metrics } from "./adapters/journal/metrics.ts";
 import { openPodman } from "./adapters/podman/podman.ts";
 import { openProber } from "./adapters/probes.ts";
-import { openSealed } from "./adapters/sealed/sealed.ts";
+import { openKeyedDigest, openSealed } from "./adapters/sealed/sealed.ts";
 import { openSecrets, readSecret } from "./adapters/secrets.ts";
 import { openStore } from "./adapters/store/store.ts";
 import { commands } from "./controller/control.ts";
@@ -70,6 +70,7 @@ export async function openContext(config: Config, places: Places, environment: N
     bundles,
     secrets,
     sealed: await openSealed(`${config.state.directory}/sealed`),
+    keyedDigest: await openKeyedDigest(`${config.state.directory}/digest.key`, signal),
     rendering: new Renderings({ secrets, podman, config, decrypter: openDecrypter(age), mode: places.mode }),
     reach: new Reach({ host, podman, journal, clock }),
     git: openGit({

@@ -71,7 +71,7 @@ export async function bootstrap(options: BootstrapOptions, site: Site, signal: A
   return await showStatus(config.value, site, signal);
 }
 
-/** Takes away every application, unless they shall go on, then pgo itself. Volumes, secrets and images stay. Answers the exit code. */
+/** Takes away every application, unless they shall go on, then pgo itself. Volumes, images and values of secrets stay. Answers the exit code. */
 export async function uninstall({ keepRunning }: { readonly keepRunning: boolean }, site: Site, signal: AbortSignal): Promise<number> {
   const { places, environment, terminal } = site;
   const config = await loadConfig(environment);

@@ -57,7 +57,7 @@ export interface Host {
     beside: ReadonlySet<RelativePath>,
     signal: AbortSignal,
   ): Promise<ReadonlyMap<RelativePath, PlacedFile>>;
-  /** Atomically and durably: temporary name, fsync, rename, fsync of the directory; directories that hold 0600 files are 0700. */
+  /** Atomically and durably: temporary name, fsync, rename, fsync of the directory; directories that hold 0600 files are 0700. No Podman secret. */
   write(application: ApplicationId, file: BundleFile, signal: AbortSignal): Promise<void>;
   /**
    * Into the file that is there, so that a container which has it mounted alone sees it: durable, but not atomic. A crash leaves a file
@@ -168,9 +168,9 @@ export interface Podman {
    * made anew. The value is in no trouble.
    */
   saveSecret(secret: NewPodmanSecret, signal: AbortSignal): Promise<Result<void, string>>;
-  /** No error if it is gone. */
   /** What it knows of the host; takes some 100 ms. */
   about(signal: AbortSignal): Promise<HostFacts>;
+  /** No error if it is gone. */
   removeSecret(name: string, signal: AbortSignal): Promise<Result<void, string>>;
 }
 

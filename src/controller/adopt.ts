@@ -163,7 +163,7 @@ function placedAs(path: string, bundle: Bundle, { config }: Context): ReturnType
   const { source, application } = partsOf(bundle.application);
   return bundle.files.find((file) => {
     const { place, path: below } = placeOf(file.path);
-    if (place === "env") return false;
+    if (place === "env" || place === "secret") return false;
     return (
       path ===
       (place === "unit" ? `${config.quadlet.unitDirectory}/${below}` : `${config.quadlet.directory}/${source}/${application}/${below}`)

@@ -9,6 +9,7 @@ import { imagesOf, targetOf, type Plan, type Step } from "../core/plan.ts";
 import { reasonOf, success, trouble, type Result } from "../core/result.ts";
 import { liveBundle, type Context } from "./context.ts";
 import { linked } from "./linked.ts";
+import { isSecret, removeSecret, saveSecret } from "./podman-secrets.ts";
 
 type Executors = {
   readonly [Kind in Step["kind"]]: (step: Extract<Step, { kind: Kind }>, signal: AbortSignal) => Promise<Result<void, string>>;
@@ -175,10 +176,12 @@ function executors({ application }: Plan, bundle: Bundle | undefined, context: C
     },
     write: async (step, signal) => {
       const file = await unsealed(step.file, context, signal);
+      if (isSecret(file.path)) return saveSecret(file, { application, replace: step.replaces !== undefined }, context, signal);
       await (step.inPlace ? host.overwrite(application, file, signal) : host.write(application, file, signal));
       return success(undefined);
     },
     remove: async (step, signal) => {
+      if (isSecret(step.path)) return removeSecret(step.path, context, signal);
       await host.remove(application, step.path, signal);
       return success(undefined);
     },

@@ -19,6 +19,8 @@ export interface Context {
   readonly podman: Podman;
   readonly secrets: Secrets;
   readonly sealed: Sealed;
+  /** With a key of this host's: for what others may see. */
+  readonly keyedDigest: (content: string) => string;
   readonly prober: Prober;
   readonly store: Store;
   readonly journal: Journal;

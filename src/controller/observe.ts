@@ -3,15 +3,16 @@
 import { startOf, type Adoption } from "../core/adopt.ts";
 import type { Bundle, Unit } from "../core/bundle.ts";
 import { roleOf } from "../core/kinds.ts";
-import { partsOf, type ApplicationId, type RelativePath, type ServiceName } from "../core/names.ts";
+import { partsOf, type ApplicationId, type Digest, type RelativePath, type ServiceName } from "../core/names.ts";
 import { observedService, remembered, unitOnDisk, type Readings, type StartRecord } from "../core/observe.ts";
 import { dependsOn } from "../core/order.ts";
 import { placeOf } from "../core/placing.ts";
 import type { Dependent, Goal, Observed } from "../core/plan.ts";
 import type { Target } from "../core/rollout.ts";
-import type { ContainerState, Host, ServiceState } from "../ports.ts";
+import type { ContainerState, Host, PodmanSecret, ServiceState } from "../ports.ts";
 import { look } from "./adopt.ts";
 import { liveBundles, type Context } from "./context.ts";
+import { isSecret, lookAtSecrets } from "./podman-secrets.ts";
 
 export interface Observation {
   readonly observed: Observed;
@@ -24,6 +25,8 @@ export interface Observation {
 export interface Survey {
   readonly services: ReadonlyMap<ServiceName, ServiceState>;
   readonly containers: readonly ContainerState[];
+  /** Undefined where no application has any. */
+  readonly secrets: readonly PodmanSecret[] | undefined;
 }
 
 export interface Look extends Goal {
@@ -41,18 +44,23 @@ export async function observe(goal: Look, context: Context, signal: AbortSignal)
   const known = knownBundles(application, context);
   const bundles = goal.bundle === undefined ? known : [goal.bundle, ...known];
   const units = new Map<ServiceName, Unit>(bundles.flatMap((bundle) => bundle.units).map((unit) => [unit.service, unit]));
-  const inventory = new Set<RelativePath>(store.inventory(application).keys());
-  const beside = new Set([...inventory, ...bundles.flatMap((bundle) => bundle.files.map((file) => file.path))].filter(isBeside));
+  const saved = new Set<RelativePath>(store.inventory(application).keys());
+  const beside = new Set([...saved, ...bundles.flatMap((bundle) => bundle.files.map((file) => file.path))].filter(isBeside));
   const installing = [...new Set(bundles.flatMap((bundle) => bundle.units).flatMap((unit) => (unit.installs ? [unit.service] : [])))];
   const begun = store.adoptions(application);
   const fresh = (goal.adopting ?? []).filter(({ service }) => !begun.some((one) => one.service === service));
-  const [files, services, enabled, dependents, adoptions] = await Promise.all([
+  const secretsKnown = { files: bundles.flatMap((bundle) => bundle.files), known: goal.survey?.secrets };
+  const [placed, secrets, services, enabled, dependents, adoptions] = await Promise.all([
     host.placed(application, beside, signal),
+    lookAtSecrets(application, secretsKnown, context, signal),
     servicesOf([...units.keys()], goal.survey, host, signal),
     installing.length === 0 ? new Set<ServiceName>() : host.enabled(installing, signal),
     dependentsOf(goal, context, signal),
     look([...begun, ...fresh], context, signal),
   ]);
+  const files = new Map<RelativePath, { readonly digest: Digest }>([...placed, ...secrets.files]);
+  // What a person put in the place of one of pgo's is that person's: the label says whose it is.
+  const inventory = new Set([...[...saved].filter((path) => !isSecret(path)), ...secrets.own]);
   const adopted = new Set(adoptions.map(({ from }) => from));
   const records = new Map<ServiceName, StartRecord | undefined>([...(goal.inherited ?? []), ...store.started(application)]);
   for (const one of fresh) {

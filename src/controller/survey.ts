@@ -4,6 +4,7 @@ import type { ApplicationRecord } from "../ports.ts";
 import { guarded, repair } from "./act.ts";
 import type { Context } from "./context.ts";
 import type { Survey } from "./observe.ts";
+import { isSecret } from "./podman-secrets.ts";
 
 /** Repairs what differs from the last good, application by application, and measures what changes by itself. */
 export async function repairAll(records: readonly ApplicationRecord[], context: Context, signal: AbortSignal): Promise<void> {
@@ -23,11 +24,15 @@ export async function repairAll(records: readonly ApplicationRecord[], context: 
 
 /** What every application of a source runs now. */
 export async function takeSurvey(records: readonly ApplicationRecord[], context: Context, signal: AbortSignal): Promise<Survey> {
-  const names = records.flatMap(({ lastGood }) =>
-    lastGood === undefined ? [] : context.bundles.get(lastGood).units.map((unit) => unit.service),
-  );
-  const [services, containers] = await Promise.all([context.host.services(names, signal), context.podman.containers(signal)]);
-  return { services, containers };
+  const live = records.flatMap(({ lastGood }) => (lastGood === undefined ? [] : [context.bundles.get(lastGood)]));
+  const names = live.flatMap((bundle) => bundle.units.map((unit) => unit.service));
+  const areSecrets = live.some(({ files }) => files.some(({ path }) => isSecret(path)));
+  const [services, containers, secrets] = await Promise.all([
+    context.host.services(names, signal),
+    context.podman.containers(signal),
+    areSecrets ? context.podman.secrets(signal) : undefined,
+  ]);
+  return { services, containers, secrets };
 }
 
 /** Figures that change by themselves; a scrape asks for none of them. */

@@ -6,15 +6,16 @@ import { applicationSettings } from "./config.ts";
 import { gather, settingsFile } from "./gather.ts";
 import { dropInOwner, isUnitText, type Draft, type Located } from "./layout.ts";
 import { isPlainKind, isQuadletKind, kindOf } from "./kinds.ts";
-import { digestOf, type RelativePath } from "./names.ts";
+import { digestOf, type RelativePath, type ServiceName } from "./names.ts";
 import { placeFor, placeOf, shownPath } from "./placing.ts";
+import { podmanSecrets, secretNamesIn } from "./podman-secrets.ts";
 import type { Policy } from "./policy-config.ts";
 import { violations, type Subject, type Violation } from "./policy.ts";
 import { success, trouble, type Result } from "./result.ts";
 import { processEnvFiles } from "./processed.ts";
 import { moved, processedMode, type Rendering } from "./rendering.ts";
 import { substituteUnit, type Vars } from "./substitute.ts";
-import { readToml } from "./toml.ts";
+import { readTomlWithPlaces } from "./toml.ts";
 import { sketch, unitsOf, type Asset, type Sketch, type Text } from "./units.ts";
 import { hiddenLineBreak, parseUnit } from "./unit-text.ts";
 
@@ -23,7 +24,9 @@ import { hiddenLineBreak, parseUnit } from "./unit-text.ts";
  * secrets that are missing are told with the bundle: they are no fault of the files.
  */
 export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): Result<Bundle, readonly Problem[]> {
-  const settings = readSettings(draft.files.get(settingsFile as RelativePath));
+  const settingsAt = draft.files.get(settingsFile as RelativePath);
+  const read = readSettings(settingsAt);
+  const settings = read.ok ? success(read.value.value) : read;
   const vars = rendering.vars(settings.ok ? settings.value.vars : {});
   const { template } = rendering;
   const gathering = {
@@ -37,34 +40,48 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
   problems.push(...[...gathered.files.values()].flatMap(refusals));
 
   const sketches = sketch(textsOf(gathered.files, vars, problems), problems);
-  const { processed, texts, missing, warnings } = processEnvFiles({ sketches, files: gathered.files, vars }, rendering, problems);
+  const brought = podmanSecrets(
+    {
+      ...{ sketches, files: gathered.files, vars, secrets: settings.ok ? settings.value.secrets.podman : {} },
+      settings: { origin: settingsAt?.origin ?? settingsFile, place: read.ok ? read.value.place : () => undefined },
+    },
+    rendering,
+  );
+  problems.push(...brought.problems);
+  const kept = new Map([...gathered.files].filter(([path]) => !brought.consumed.has(path)));
+  const { processed, texts, missing, warnings } = processEnvFiles({ sketches, files: kept, vars }, rendering, problems);
   const files = [
-    ...[...gathered.files].flatMap(([path, { entry, secret }]) => {
+    ...[...kept].flatMap(([path, { entry, secret }]) => {
       if (entry.kind !== "file" || processed.sources.has(path)) return [];
       if (secret === undefined) return [placedFile(path, entry, texts.get(path))];
       return [{ path: placeFor(path), mode: processedMode, content: entry.content, digest: secret.digest, sealed: secret.sealed }];
     }),
     ...processed.files,
+    ...brought.files,
   ].sort((a, b) => (shownPath(a.path) < shownPath(b.path) ? -1 : 1));
-  const shared = [...gathered.files.keys()].flatMap((path): Asset[] => {
+  const shared = [...kept.keys()].flatMap((path): Asset[] => {
     const placed = placeFor(path);
     const file = isUnitText(path) ? undefined : files.find((one) => one.path === placed);
     return file === undefined ? [] : [{ path, placed: [placed], digest: file.digest }];
   });
-  const units = unitsOf(sketches, (service) => [...shared, ...(processed.assets.get(service) ?? [])]);
+  const assets = (service: ServiceName) => [...shared, ...(processed.assets.get(service) ?? [])];
+  const units = unitsOf(sketches, { assets, secrets: brought.assets });
   problems.push(...doubles(units, draft));
-  const against = policy === undefined ? [] : violations(subjectOf(draft.application, sketches, gathered.files), policy);
-  problems.push(...against.filter(({ enforced }) => enforced).map(problemOf));
+  const against = policy === undefined ? [] : violations(subjectOf(draft.application, sketches, gathered.files, files), policy);
+  const forbidden = against.filter(({ enforced }) => enforced).map(problemOf);
+  // A secret that could not be made is none of the application's, and the policy then has it for another's.
+  problems.push(...(forbidden.length > 0 ? brought.missing : []), ...forbidden);
 
   if (problems.length > 0 || !settings.ok) return trouble(problems);
-  const own = draft.files.get(settingsFile as RelativePath)?.entry;
+  const own = settingsAt?.entry;
   const digest = digestOf(draft.application, ...files.flatMap((file) => [file.path, file.digest]), own?.kind === "file" ? own.content : "");
-  const origins = new Map(
-    [...draft.files, ...gathered.files].map(([path, { origin, linesBefore = 0, lines }]): [RelativePath, Origin] => [
+  const origins = new Map([
+    ...[...draft.files, ...gathered.files].map(([path, { origin, linesBefore = 0, lines }]): [RelativePath, Origin] => [
       placeFor(path),
       { file: origin, linesBefore, lines },
     ]),
-  );
+    ...brought.origins,
+  ]);
   const { application } = draft;
   return success({
     application,
@@ -73,14 +90,19 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
     units,
     settings: settings.value,
     vars,
-    missing,
-    warnings: [...warnings, ...against.map(problemOf)],
+    missing: [...missing, ...brought.missing],
+    warnings: [...warnings, ...brought.warnings, ...against.map(problemOf)],
     digest,
   });
 }
 
 /** What the policy judges: texts with variables filled in, before env files are pointed elsewhere. */
-function subjectOf(application: Draft["application"], sketches: readonly Sketch[], files: ReadonlyMap<RelativePath, Located>): Subject {
+function subjectOf(
+  application: Draft["application"],
+  sketches: readonly Sketch[],
+  files: ReadonlyMap<RelativePath, Located>,
+  placed: readonly BundleFile[],
+): Subject {
   const all = [...files].map(([path, { origin }]) => ({ path, file: origin }));
   return {
     application,
@@ -91,6 +113,7 @@ function subjectOf(application: Draft["application"], sketches: readonly Sketch[
     ),
     files: all,
     plainUnits: all.filter(({ path }) => placeOf(placeFor(path)).place === "unit"),
+    secrets: secretNamesIn(placed),
     // Nothing but bootstrap changes pgo's own quadlet yet.
     self: false,
   };
@@ -113,9 +136,9 @@ function refusals({ entry, origin }: Located): readonly Problem[] {
   }
 }
 
-function readSettings(located: Located | undefined): ReturnType<typeof readToml<typeof applicationSettings>> {
-  if (located?.entry.kind !== "file") return readToml("", settingsFile, applicationSettings);
-  return readToml(Buffer.from(located.entry.content).toString("utf8"), located.origin, applicationSettings);
+function readSettings(located: Located | undefined): ReturnType<typeof readTomlWithPlaces<typeof applicationSettings>> {
+  if (located?.entry.kind !== "file") return readTomlWithPlaces("", settingsFile, applicationSettings);
+  return readTomlWithPlaces(Buffer.from(located.entry.content).toString("utf8"), located.origin, applicationSettings);
 }
 
 function textsOf(files: ReadonlyMap<RelativePath, Located>, vars: Vars, problems: Problem[]): readonly Text[] {

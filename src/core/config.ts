@@ -5,7 +5,7 @@ import { z } from "zod";
 import { milliseconds } from "./duration.ts";
 import type { Patience } from "./health.ts";
 import { policySettings, strayPolicies, type PolicySettings } from "./policy-config.ts";
-import { hostSecrets, type AgeKey } from "./secrets-config.ts";
+import { applicationSecrets, hostSecrets, type AgeKey } from "./secrets-config.ts";
 import { varsTable, type VarsTable } from "./vars-config.ts";
 import { NameError, applicationName, sourceName, type SourceName } from "./names.ts";
 import { bytes } from "./size.ts";
@@ -145,6 +145,7 @@ const reactions = /^(?:restart|reload|none|signal:(?:HUP|INT|QUIT|USR1|USR2|ALRM
 export const applicationSettings = z.strictObject({
   health: z.record(z.string(), unitHealth).default({}).describe("By unit file name without suffix, or by service name."),
   vars: varsTable,
+  secrets: applicationSecrets.prefault({}),
   instances: z
     .record(
       z.string().regex(/^[^/]+@(?:\.[a-z]+)?$/, 'must be a template\'s name, such as "web@"'),

@@ -9,6 +9,8 @@ import type { Policy } from "./policy-config.ts";
 import type { Rendering } from "./rendering.ts";
 import { strayReactions } from "./on-change.ts";
 import { refuseSharedNames } from "./shared-names.ts";
+import { sharedSecret } from "./order.ts";
+import { shownPath } from "./placing.ts";
 import { digestOf, type ApplicationId, type Digest, type RelativePath, type UnitName } from "./names.ts";
 
 /** What is judged, and beside what. */
@@ -124,8 +126,14 @@ export class Court {
     }
   }
 
-  /** Two units of one name, or two that make one service: the generator would take the first, silently. */
+  /** Two units of one name, or two that make one service: the generator would take the first, silently. Two secrets of one name: they would take turns. */
   refuseClashes(): void {
+    for (const bundle of this.admitted()) {
+      const secret = this.#first(bundle.application, (other) => sharedSecret(other, bundle));
+      if (secret === undefined) continue;
+      const message = `${shownPath(secret.found)} is one that application ${secret.of} brings already: give it another name`;
+      this.refuseWith(bundle, [{ file: secret.found, line: 1, message }]);
+    }
     for (const bundle of this.admitted())
       for (const unit of bundle.units) {
         const other = this.#ownerOf(unit, bundle.application);
@@ -157,12 +165,19 @@ export class Court {
 
   /** The application whose unit stands in the way: one that is live comes before one that is new, then by name. */
   #ownerOf(unit: Unit, application: ApplicationId): ApplicationId | undefined {
-    return [...this.staged()]
-      .filter(
-        ([other, bundle]) => other !== application && bundle.units.some((one) => one.name === unit.name || one.service === unit.service),
-      )
-      .map(([other]) => other)
-      .find((other) => this.#live.has(other) || !this.#standing.has(other) || other < application);
+    return this.#first(application, ({ units }) => units.find((one) => one.name === unit.name || one.service === unit.service))?.of;
+  }
+
+  #first<Found>(
+    application: ApplicationId,
+    find: (bundle: Bundle) => Found | undefined,
+  ): { readonly of: ApplicationId; readonly found: Found } | undefined {
+    for (const [other, bundle] of this.staged()) {
+      const found = other === application ? undefined : find(bundle);
+      const isFirst = this.#live.has(other) || !this.#standing.has(other) || other < application;
+      if (found !== undefined && isFirst) return { of: other, found };
+    }
+    return undefined;
   }
 
   /** What needs something of a refused application waits for it, and so on. */

@@ -1,7 +1,8 @@
 /** Dependency order: what must be there before what. */
 
 import type { Bundle, Unit } from "./bundle.ts";
-import type { ApplicationId, ServiceName } from "./names.ts";
+import type { ApplicationId, RelativePath, ServiceName } from "./names.ts";
+import { placeOf, shownPath } from "./placing.ts";
 
 /** Units so that what a unit uses or comes after stands before it; by name where nothing else decides. */
 export function startOrder(units: readonly Unit[]): readonly Unit[] {
@@ -44,14 +45,14 @@ export interface Turn {
 }
 
 /**
- * The order in which applications take their turn: first what gives a unit up, then what takes it; first what is needed, then what needs it;
+ * The order in which applications take their turn: first what gives a unit or a Podman secret up, then what takes it; first what is needed, then what needs it;
  * a unit that goes away goes after those that used it.
  */
 export function rolloutOrder(turns: readonly Turn[]): readonly ApplicationId[] {
   const byUnit = new Map<string, Set<Turn>>();
   const note = (turn: Turn, bundle: Bundle | undefined) => {
-    for (const { name, service } of bundle?.units ?? [])
-      for (const key of [name, service]) byUnit.set(key, (byUnit.get(key) ?? new Set()).add(turn));
+    const keys = [...(bundle?.units ?? []).flatMap(({ name, service }) => [name, service]), ...secretsOf(bundle)];
+    for (const key of keys) byUnit.set(key, (byUnit.get(key) ?? new Set()).add(turn));
   };
   for (const turn of turns) {
     note(turn, turn.live);
@@ -63,7 +64,11 @@ export function rolloutOrder(turns: readonly Turn[]): readonly ApplicationId[] {
   for (const turn of turns)
     for (const used of named(turn.live, (unit) => [...unit.uses, ...unit.after])) usersOf.set(used, [...(usersOf.get(used) ?? []), turn]);
   const before = (turn: Turn): readonly Turn[] => {
-    const givers = named(turn.next, (unit) => [unit.name]).filter((other) => !has(other.next, turn.next));
+    const secrets = secretsOf(turn.next).flatMap((key) => [...(byUnit.get(key) ?? [])]);
+    const givers = [
+      ...named(turn.next, (unit) => [unit.name]).filter((other) => !has(other.next, turn.next)),
+      ...secrets.filter((other) => sharedSecret(other.next, turn.next) === undefined),
+    ];
     // What takes a unit comes after what gives it, also where that still needs it.
     const needed = named(turn.next, (unit) => [...unit.uses, ...unit.after]).filter((other) => {
       const moves = movesFrom(turn, other).map(({ name }) => name);
@@ -90,6 +95,8 @@ export function hindrance(
     if (id === turn.id) continue;
     const taken = turn.next?.units.find((unit) => other.units.some((one) => one.name === unit.name || one.service === unit.service));
     if (taken !== undefined) return `${taken.name} makes ${taken.service}, which ${id} still has`;
+    const secret = sharedSecret(other, turn.next);
+    if (secret !== undefined) return `${shownPath(secret)} is one that ${id} still has`;
     const needed = lost(turn, other, passedOn);
     if (needed !== undefined) return `${id} still needs ${needed.name}, which would go away`;
   }
@@ -125,6 +132,17 @@ function movesFrom(turn: Turn, other: Turn): readonly Unit[] {
     ({ name }) =>
       turn.next?.units.some((unit) => unit.name === name) !== true && other.next?.units.some((unit) => unit.name === name) === true,
   );
+}
+
+/** Podman secrets by their paths: of one name there is one on the host. */
+function secretsOf(bundle: Bundle | undefined): readonly RelativePath[] {
+  return (bundle?.files ?? []).flatMap(({ path }) => (placeOf(path).place === "secret" ? [path] : []));
+}
+
+/** The first secret that both bring. */
+export function sharedSecret(bundle: Bundle | undefined, other: Bundle | undefined): RelativePath | undefined {
+  const own = new Set(secretsOf(bundle));
+  return own.size === 0 ? undefined : secretsOf(other).find((path) => own.has(path));
 }
 
 function has(bundle: Bundle | undefined, other: Bundle | undefined): boolean {

@@ -1,4 +1,4 @@
-/** Where a file of an application goes on the host, told by its path: beside the quadlets, among systemd's units, or among the processed env files. */
+/** Where a file of an application goes on the host, told by its path: beside the quadlets, among systemd's units, among the processed env files, or to Podman. */
 
 import { isDropIn, isUnitFile } from "./layout.ts";
 import { isPlainKind, kindOf } from "./kinds.ts";
@@ -8,18 +8,20 @@ import { relativePath, type RelativePath } from "./names.ts";
  * - `quadlet`: below the application's directory in the quadlet directory, laid out as in Git.
  * - `unit`: systemd's unit directory, which is shared by all: by its name alone, or `NAME.d/FILE`.
  * - `env`: below the application's directory in the state directory; what is there may hold secrets.
+ * - `secret`: a Podman secret of that name; those are shared by all, too.
  */
-export type Place = "quadlet" | "unit" | "env";
+export type Place = "quadlet" | "unit" | "env" | "secret";
 
 /** No path of Git's begins like this, so a marked one can't be mistaken for one that is not. */
-const marks = { unit: "//unit/", env: "//env/" } as const;
+const marks = { unit: "//unit/", env: "//env/", secret: "//secret/" } as const;
 
 export function marked(place: Exclude<Place, "quadlet">, path: string): RelativePath {
   return `${marks[place]}${relativePath(path)}` as RelativePath;
 }
 
 export function placeOf(path: RelativePath): { readonly place: Place; readonly path: string } {
-  for (const place of ["unit", "env"] as const) if (path.startsWith(marks[place])) return { place, path: path.slice(marks[place].length) };
+  for (const place of ["unit", "env", "secret"] as const)
+    if (path.startsWith(marks[place])) return { place, path: path.slice(marks[place].length) };
   return { place: "quadlet", path };
 }
 
@@ -32,7 +34,15 @@ export function placedPath(text: string): RelativePath {
 /** As people are shown it: an env file by its name in Git, without the service that it was rendered for. */
 export function shownPath(file: RelativePath): string {
   const { place, path } = placeOf(file);
-  return place === "env" ? path.replace(/^[^/]+\.service\//, "") : path;
+  switch (place) {
+    case "env":
+      return path.replace(/^[^/]+\.service\//, "");
+    case "secret":
+      return `Podman secret ${path}`;
+    case "quadlet":
+    case "unit":
+      return path;
+  }
 }
 
 /** For a file as Git has it: plain units and their drop-ins, a quadlet's service's too, are read by systemd in its own directory, by name alone. */

@@ -139,10 +139,14 @@ export function plan(goal: Goal, observed: Observed): Plan {
   // To stop a network's unit stops all whose text, as systemd has read it, names it: so that comes when that is read anew and its users run on.
   const [objects, others] = [gone.filter((unit) => roleOf(unit.kind) === "object"), gone.filter((unit) => roleOf(unit.kind) !== "object")];
   const left = putOver(sides);
-  const removals = [...observed.inventory]
+  const allRemovals = [...observed.inventory]
     .filter((path) => observed.files.has(path) && !files.some((file) => file.path === path) && !left.has(path))
     .sort()
-    .map((path): Step => ({ kind: "remove", path, because: goal.bundle === undefined ? "the application is gone" : "not in the bundle" }));
+    .map(
+      (path) => ({ kind: "remove", path, because: goal.bundle === undefined ? "the application is gone" : "not in the bundle" }) as const,
+    );
+  const isSecret = ({ path }: { readonly path: RelativePath }) => placeOf(path).place === "secret";
+  const removals = allRemovals.filter((step) => !isSecret(step));
   const inPlace = writtenInPlace(goal.bundle);
   const writes = files
     .filter(({ path, digest }) => observed.files.get(path)?.digest !== digest)
@@ -175,6 +179,8 @@ export function plan(goal: Goal, observed: Observed): Plan {
       ...reviveSteps(sides, observed),
       ...stops(objects, observed),
       ...cleanUp(objects, observed),
+      // podman exec, and so HealthCmd=, looks a type=env secret up again each time, and fails without it (5.4.2): not while its users run.
+      ...allRemovals.filter(isSecret),
     ],
   };
 }
@@ -230,17 +236,20 @@ function conflictsOf(files: readonly BundleFile[], units: readonly Unit[], { kep
       line: undefined,
       message: `${one.from} can't be taken over: ${differs}, and Podman can't alter ${unit.object} in place: make the file in Git the same, and change it when it is taken over`,
     })),
-    ...occupied.map(({ path }) => ({
-      file: shownPath(path),
-      line: undefined,
-      message: "a file that pgo did not place is there on the host: move it away, then run ctl sync",
-    })),
+    ...occupied.map(({ path }) => ({ file: shownPath(path), line: undefined, message: inTheWay(path) })),
     ...taken.map(({ file, service }) => ({
       file: shownPath(file),
       line: undefined,
       message: `${service} comes of a file that pgo did not place, see systemctl cat ${service}: remove it, run systemctl daemon-reload, then ctl sync`,
     })),
   ];
+}
+
+function inTheWay(path: RelativePath): string {
+  const { place, path: name } = placeOf(path);
+  return place === "secret"
+    ? `one that pgo did not make for this application is there on the host: remove it (podman secret rm ${name}) or choose another name, then run ctl sync`
+    : "a file that pgo did not place is there on the host: move it away, then run ctl sync";
 }
 
 /** Users before what they use, and what would trigger a service before that. */
@@ -299,7 +308,8 @@ function cleanUp(gone: readonly Unit[], observed: Observed): readonly Step[] {
 
 /** Whether systemd or the generator reads this file at daemon-reload. */
 function isRead(path: RelativePath): boolean {
-  return placeOf(path).place === "unit" || isUnitText(path);
+  const { place } = placeOf(path);
+  return place === "unit" || (place === "quadlet" && isUnitText(path));
 }
 
 /** The images that the plan's starts need, each once. */

@@ -19,6 +19,8 @@ export interface Scene {
   readonly path: string;
   /** Quadlets of the application, by name. */
   readonly quadlets: ReadonlySet<string>;
+  /** Podman secrets that the application brings, by name. */
+  readonly secrets: ReadonlySet<string>;
 }
 
 export type Judge = (value: string, scene: Scene) => Refusal | undefined;
@@ -59,11 +61,11 @@ export const device: Judge = when("devices", (value, { policy }) => {
   return other === undefined ? undefined : refuse("devices", `the device ${other} is not listed`);
 });
 
-/** `Secret=name,type=env,target=…`: secrets are the host's, whoever made them. */
-export const secret: Judge = when("secrets", (value, { policy }) => {
+/** `Secret=name,type=env,target=…`: secrets are the host's, whoever made them, but for those that the application brings. */
+export const secret: Judge = when("secrets", (value, { policy, secrets }) => {
   const other = splitWords(value)
     .map((word) => word.split(",")[0] ?? "")
-    .find((name) => !/^[\w.-]+$/.test(name) || !lists(policy.rules.secrets, name));
+    .find((name) => !/^[\w.-]+$/.test(name) || (!secrets.has(name) && !lists(policy.rules.secrets, name)));
   return other === undefined ? undefined : refuse("secrets", `the secret ${other} is not listed, and may be another application's`);
 });
 

@@ -26,6 +26,8 @@ export interface Subject {
   readonly files: readonly { readonly path: string; readonly file: string }[];
   /** Those of the files that are units of systemd itself, or their drop-ins. */
   readonly plainUnits: readonly { readonly path: string; readonly file: string }[];
+  /** Names of the Podman secrets that it brings. */
+  readonly secrets?: ReadonlySet<string>;
   /** Whether it is pgo's own source, which alone may change pgo. */
   readonly self: boolean;
 }
@@ -86,6 +88,7 @@ function judgeUnit(unit: PolicyUnit, subject: Subject, policy: Policy): readonly
     application: subject.application,
     path: unit.path,
     quadlets: new Set(subject.units.map(({ name }) => name)),
+    secrets: subject.secrets ?? new Set(),
   };
   const own = ownUnits(subject);
   return [

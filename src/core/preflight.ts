@@ -6,6 +6,7 @@ import { isQuadletKind, roleOf, traitsOf } from "./kinds.ts";
 import { isDropIn } from "./layout.ts";
 import type { ApplicationId, RelativePath, ServiceName } from "./names.ts";
 import type { Plan } from "./plan.ts";
+import { secretNamesIn, secretsNamed } from "./podman-secrets.ts";
 import { bytesText } from "./size.ts";
 import { parseUnit, values, words, type Entry } from "./unit-text.ts";
 
@@ -17,7 +18,8 @@ export interface Need<What> {
 
 export interface Needs {
   readonly ports: readonly Need<Endpoint>[];
-  readonly secrets: readonly Need<string>[];
+  /** `unmade`: the application would bring it, if it had a value. */
+  readonly secrets: readonly (Need<string> & { readonly unmade?: true })[];
   /** Absolute paths of bind mounts. */
   readonly paths: readonly Need<string>[];
 }
@@ -26,13 +28,16 @@ export interface Needs {
 export function needsOf({ steps }: Plan, bundle: Bundle, own: readonly string[]): Needs {
   const starting = new Set(steps.flatMap((step) => (step.kind === "start" || step.kind === "restart" ? [step.service] : [])));
   const all = bundle.units.map((unit) => ({ unit, entries: entriesOf(unit, bundle) }));
+  const brought = secretNamesIn(bundle.files);
   const isMade = makers(all.flatMap(({ entries }) => entries));
   const found = all.filter(({ unit }) => starting.has(unit.service) && isQuadletKind(unit.kind));
   const each = <What>(of: (unit: Unit, entries: readonly Entry[]) => readonly What[]): readonly Need<What>[] =>
     found.flatMap(({ unit, entries }) => of(unit, entries).map((what) => ({ what, file: unit.file })));
   return {
     ports: each(portsOf),
-    secrets: each(secretsOf),
+    secrets: each(secretsOf)
+      .filter(({ what }) => !brought.has(what))
+      .map((need) => (Object.hasOwn(bundle.settings.secrets.podman, need.what) ? { ...need, unmade: true } : need)),
     paths: each(bindsOf).filter(({ what }) => !isMade(what) && !own.some((directory) => isBelow(what, directory))),
   };
 }
@@ -62,7 +67,10 @@ export function lacking({ ports, secrets, paths }: Needs, findings: Findings): s
   });
   const unknown = secrets
     .filter(({ what }) => findings.secrets?.has(what) === false)
-    .map(({ what, file }) => `${file} needs the Podman secret ${what}, which is not there: podman secret create ${what} FILE`);
+    .map(({ what, file, unmade }) => {
+      const remedy = unmade === true ? "give it the value that pgo.toml names" : `podman secret create ${what} FILE`;
+      return `${file} needs the Podman secret ${what}, which is not there: ${remedy}`;
+    });
   const absent = paths
     .filter(({ what }) => findings.missing?.has(what) === true)
     .map(({ what, file }) => `${file} mounts ${what}, which is not on the host, and Podman does not make it: create it there`);
@@ -99,7 +107,7 @@ function portsOf({ kind }: Unit, entries: readonly Entry[]): readonly Endpoint[]
 /** `Secret=NAME[,type=…]`; a build's names files. */
 function secretsOf({ kind }: Unit, entries: readonly Entry[]): readonly string[] {
   if (kind !== "container") return [];
-  const names = values(entries, "Container", "Secret").map(({ value }) => value.split(",")[0]?.trim() ?? "");
+  const names = secretsNamed(entries);
   // Podman takes a secret's id too, and the beginning of one.
   return names.filter((name) => name !== "" && !name.includes("%") && !/^[0-9a-f]{12,25}$/.test(name));
 }

@@ -55,7 +55,7 @@ function quadletFacts(name: UnitName, kind: QuadletKind, entries: readonly Entry
     oneshot: lastValue(entries, "Service", "Type") === "oneshot" || roleOf(kind) === "supply",
     installs: false,
     triggers: [],
-    paths: relativePaths(entries, kind),
+    paths: [...new Set([...relativePaths(entries, kind), ...serviceEnvironment(entries)])],
     mounts: mountedPaths(entries, section),
     reload: reloadOf(entries, kind),
   };
@@ -75,7 +75,7 @@ function plainFacts(name: UnitName, entries: readonly Entry[]): UnitFacts {
     oneshot: lastValue(entries, "Service", "Type") === "oneshot",
     installs: ["WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also"].some((key) => values(entries, "Install", key).length > 0),
     triggers: triggersOf(name, entries),
-    paths: [],
+    paths: serviceEnvironment(entries),
     mounts: [],
     reload: reloadOf(entries, undefined),
   };
@@ -139,6 +139,12 @@ function relativePaths(entries: readonly Entry[], kind: QuadletKind): readonly s
   return [...new Set([...named, ...mountedPaths(entries, section), ...secrets, ...contextOf(entries, kind)])].filter(
     (path) => path !== "" && !path.includes("%") && !/^[a-z]+:\/\//.test(path),
   );
+}
+
+/** systemd wants absolute paths there (systemd.exec(5)); a relative one is an env file of the application. */
+function serviceEnvironment(entries: readonly Entry[]): readonly string[] {
+  const paths = values(entries, "Service", "EnvironmentFile").map(({ value }) => value.replace(/^-/, ""));
+  return [...new Set(paths.filter((path) => path !== "" && !path.includes("%")))];
 }
 
 function mountedPaths(entries: readonly Entry[], section: string): readonly string[] {

@@ -7,6 +7,7 @@ import { digestOf, type ApplicationName, type Digest, type RelativePath } from "
 import { plainName } from "./encrypted.ts";
 import { marked, placeFor } from "./placing.ts";
 import { success, trouble, type Result } from "./result.ts";
+import { mostPodmanSecret } from "./secrets-config.ts";
 import type { PlacedProblem, Vars } from "./substitute.ts";
 import { varsOf, type Facts, type VarsTable } from "./vars-config.ts";
 
@@ -28,6 +29,8 @@ export interface Rendering {
   readonly problems: readonly Problem[];
   /** An env file for one reader. */
   env(request: EnvRequest): EnvRendered;
+  /** A Podman secret. */
+  secret(request: SecretRequest): SecretRendered;
   readonly template: TemplateRenderer | undefined;
 }
 
@@ -58,6 +61,20 @@ export interface EnvRendered {
   /** References to secrets that are nowhere on the host. */
   readonly missing: readonly Problem[];
   readonly warnings: readonly Problem[];
+}
+
+export interface SecretRequest {
+  readonly name: string;
+  /** A value's name, or the content of a file. */
+  readonly from: { readonly env: string } | { readonly content: Uint8Array };
+  readonly vars: Vars;
+}
+
+export interface SecretRendered {
+  /** Undefined where Podman could not take it. */
+  readonly file: ProcessedFile | undefined;
+  /** Why there is none, in words that fit behind the secret's name. */
+  readonly lack: string | undefined;
 }
 
 /** A file that may hold secrets. */
@@ -96,6 +113,12 @@ export const nothingEncrypted: Decrypted = { contents: new Map(), problems: [] }
 
 /** With the values that the host has now. */
 export function freshRendering({ application, secrets, envDirectory, template, decrypted, ...layers }: FreshSources): Rendering {
+  // A variable that pgo.toml sets is meant as it stands there; all other names are secrets.
+  const valueFor = (name: string, vars: Vars, service: string | undefined) =>
+    vars.get(name) ??
+    secretNames(application, service, name)
+      .map((one) => secrets.get(one))
+      .find((value) => value !== undefined);
   return {
     problems: decrypted.problems,
     decrypted: (path) => {
@@ -106,12 +129,7 @@ export function freshRendering({ application, secrets, envDirectory, template, d
     envDirectory,
     template,
     env: ({ path, text, file, syntax, service, vars }) => {
-      // A variable that pgo.toml sets is meant as it stands there; all other names are secrets.
-      const lookup = (name: string) =>
-        vars.get(name) ??
-        secretNames(application, service, name)
-          .map((one) => secrets.get(one))
-          .find((value) => value !== undefined);
+      const lookup = (name: string) => valueFor(name, vars, service);
       const read = readEnvFile(text, file, { syntax, lookup });
       if (!read.ok) return { files: [], problems: read.trouble, missing: [], warnings: [] };
       const { missing, warnings } = read.value;
@@ -120,6 +138,16 @@ export function freshRendering({ application, secrets, envDirectory, template, d
       const files = [processed(processedPath(path, service), written.value.container)];
       if (written.value.service !== undefined) files.push(processed(processedPath(`${path}.service`, service), written.value.service));
       return { files, problems: [], missing, warnings };
+    },
+    secret: ({ name, from, vars }) => {
+      const value = "env" in from ? valueFor(from.env, vars, undefined) : from.content;
+      if (value === undefined) return { file: undefined, lack: `${"env" in from ? from.env : ""} has no value: set it (ctl secret set)` };
+      const content = Buffer.from(value);
+      const what = "env" in from ? `the value of ${from.env}` : "the file";
+      if (content.length === 0) return { file: undefined, lack: `${what} is empty, and Podman takes no empty secrets: give it one` };
+      if (content.length > mostPodmanSecret)
+        return { file: undefined, lack: `${what} has ${content.length} bytes, and Podman takes ${mostPodmanSecret} at most` };
+      return { file: sealedFile(marked("secret", name), content), lack: undefined };
     },
   };
 }
@@ -153,6 +181,11 @@ export function recalledRendering({ vars, sealed, envDirectory, template }: Reca
       });
       return { files, problems: [], missing: [], warnings: [] };
     },
+    secret: ({ name }) => {
+      const path = marked("secret", name);
+      const known = sealed.get(path);
+      return { file: known && { path, content: undefined, ...known }, lack: undefined };
+    },
   };
 }
 
@@ -162,7 +195,10 @@ function processedPath(path: string, service: string | undefined): RelativePath 
 }
 
 function processed(path: RelativePath, text: string): ProcessedFile {
-  const content = Buffer.from(text);
+  return sealedFile(path, Buffer.from(text));
+}
+
+function sealedFile(path: RelativePath, content: Uint8Array): ProcessedFile {
   return { path, content, sealed: digestOf(content), digest: fileDigest(processedMode, content) };
 }
 

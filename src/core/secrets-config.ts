@@ -61,10 +61,13 @@ export function isAllowed(name: string, allowed: readonly string[]): boolean {
   return allowed.some((one) => (one.endsWith("*") ? name.startsWith(one.slice(0, -1)) : name === one));
 }
 
-/** As Podman 5.4 refuses it, but for its length, and white space at an end, which no Secret= could name. */
+/** As Podman 5.4 refuses it, but for its length, and white space at an end, which no Secret= could name. `.` and `..` are no names either. */
 export function isPodmanSecretName(name: string): boolean {
-  return /^[^=/,\0\r\n]{1,253}$/.test(name) && name === name.trim();
+  return /^[^=/,\0\r\n]{1,253}$/.test(name) && name === name.trim() && name !== "." && name !== "..";
 }
+
+/** In bytes: libpod's limit (512,000, common's pkg/secrets) is one that must stay out of reach. */
+export const mostPodmanSecret = 511_999;
 
 function inApplication(text: string, context: z.RefinementCtx): void {
   try {

@@ -5,7 +5,7 @@ import { isTemplate } from "./gather.ts";
 import { dropInOwner, isDropIn } from "./layout.ts";
 import { isQuadletKind, kindOf, roleOf, traitsOf, type UnitKind } from "./kinds.ts";
 import { NameError, digestOf, unitName, type Digest, type RelativePath, type ServiceName, type UnitName } from "./names.ts";
-import { placeFor } from "./placing.ts";
+import { placeFor, placeOf } from "./placing.ts";
 import { isInert, unitFacts, type UnitFacts } from "./quadlet.ts";
 import { lastValue, values, type Entry } from "./unit-text.ts";
 
@@ -54,15 +54,22 @@ export function sketch(texts: readonly Text[], problems: Problem[]): readonly Sk
   });
 }
 
-/** `assets`: of one service, since env files are rendered for each. */
-export function unitsOf(sketches: readonly Sketch[], assets: (service: ServiceName) => readonly Asset[]): readonly Unit[] {
+/** What units are made of beside their texts. */
+export interface Material {
+  /** Files that a unit may name; of one service, since env files are rendered for each. */
+  readonly assets: (service: ServiceName) => readonly Asset[];
+  /** Podman secrets that it does name. */
+  readonly secrets: (sketch: Sketch) => readonly Asset[];
+}
+
+export function unitsOf(sketches: readonly Sketch[], { assets, secrets }: Material): readonly Unit[] {
   const triggered = new Set(sketches.flatMap(({ facts }) => facts.triggers));
   // What is supplied is an input of its users, so it is made first: an artifact or image may go into a build, a build into a container.
   const order: readonly UnitKind[] = ["artifact", "image", "build"];
   const rank = ({ kind }: Sketch) => (order.indexOf(kind) + order.length + 1) % (order.length + 1);
   const made = new Map<Sketch, Unit>();
   for (const one of [...sketches].sort((a, b) => rank(a) - rank(b)))
-    made.set(one, unitOf(one, assets(one.facts.service), [...made.values()], triggered));
+    made.set(one, unitOf(one, { assets: assets(one.facts.service), secrets: secrets(one) }, [...made.values()], triggered));
   return sketches.flatMap((one) => made.get(one) ?? []);
 }
 
@@ -80,7 +87,12 @@ function defaultInstance(name: UnitName, entries: readonly Entry[]): readonly Un
   return isTemplate(name) && installs && instance !== undefined ? [unitName(name.replace(/@(?=\.[a-z]+$)/, `@${instance}`))] : [];
 }
 
-function unitOf(one: Sketch, assets: readonly Asset[], others: readonly Unit[], triggered: ReadonlySet<ServiceName>): Unit {
+function unitOf(
+  one: Sketch,
+  { assets, secrets }: { readonly assets: readonly Asset[]; readonly secrets: readonly Asset[] },
+  others: readonly Unit[],
+  triggered: ReadonlySet<ServiceName>,
+): Unit {
   const { name, kind, text, dropIns, facts } = one;
   const { service, object, after, pod, image, authFile, healthCmd, oneshot, installs } = facts;
   const directory = directoryOf(text.path);
@@ -103,6 +115,7 @@ function unitOf(one: Sketch, assets: readonly Asset[], others: readonly Unit[], 
         : [{ label: path, within: undefined, digest: digestOf(...live.flatMap(({ section, key, value }) => [section, key, value])) }];
     }),
     ...[...mounted].map(({ path, digest }) => ({ label: path, within: undefined, digest, ...mountOf(path, directory, facts) })),
+    ...secrets.map(({ path, digest }) => ({ label: `secret ${placeOf(path).path}`, within: undefined, digest })),
     ...supplies.map((supply) => ({ label: supply.name, within: undefined, digest: supply.digest })),
   ];
   return {
@@ -113,7 +126,11 @@ function unitOf(one: Sketch, assets: readonly Asset[], others: readonly Unit[], 
     mountsOwn: facts.mounts.length > 0,
     starts: startsByItself(one, triggered),
     files: [
-      ...new Set([placeFor(text.path), ...dropIns.map(({ path }) => placeFor(path)), ...[...mounted].flatMap(({ placed }) => placed)]),
+      ...new Set([
+        placeFor(text.path),
+        ...dropIns.map(({ path }) => placeFor(path)),
+        ...[...mounted, ...secrets].flatMap(({ placed }) => placed),
+      ]),
     ],
     inputs,
     // Sorted: the order of keys is no reason to restart.

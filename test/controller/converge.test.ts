@@ -14,6 +14,7 @@ import { bundleOf } from "../core/model.ts";
 function furnish(pgo: Pgo): () => void {
   const { machine, registry } = pgo.world;
   pgo.world.commit({ "README.md": "nothing yet" });
+  pgo.secretValues.set("VALUE", "0");
   registry.set("registry.example.com/far:1", "good");
   machine.installed.set("ssh.service" as never, "/usr/lib/systemd/system/ssh.service");
   pgo.world.edit("/etc/containers/systemd/mine.container", "[Container]\nImage=localhost/good:1\n[Install]\nWantedBy=default.target\n");
@@ -40,7 +41,11 @@ function isAsGitSays(pgo: Pgo, tree: Tree): void {
     assert.equal(record.lastGood, record.desired?.digest, `${name} is ${record.outcome}: ${record.message ?? ""}`);
     // Env files are placed apart, and the units that name them say where.
     const own = Object.entries(filesOf(tree)).filter(([path]) => path.startsWith(`${name}/`));
-    const bundle = bundleOf(Object.fromEntries(own.map(([path, text]) => [path.slice(name.length + 1), text])), id(name));
+    const bundle = bundleOf(
+      Object.fromEntries(own.map(([path, text]) => [path.slice(name.length + 1), text])),
+      id(name),
+      Object.fromEntries(pgo.secretValues),
+    );
     const wanted = bundle.files.map(({ path, content }): [string, string] => [path, Buffer.from(content).toString()]);
     const placed = pgo.world.filesOf(id(name));
     assert.deepEqual(new Map([...placed].sort()), new Map(wanted.sort()), `${name}: the files are Git's`);

@@ -105,6 +105,7 @@ export class Pgo implements AsyncDisposable {
       bundles: new Bundles(store, "/var/lib/pgo"),
       secrets,
       sealed: life.wrap(this.#sealed()),
+      keyedDigest: (content) => digestOf("keyed", content),
       rendering: new Renderings({ secrets, decrypter: plainOnly, podman: reached.podman, mode: "rootful", config: this.#config }),
       reach: new Reach({ ...reached, journal, clock }),
       logs: "journalctl -u",
@@ -266,6 +267,10 @@ export function isSettled(pgo: Pgo): void {
     const { source } = machine.state(name);
     if (source === "" || source.startsWith(`${quadletDirectory}/`))
       assert.ok(expected.has(name), `${name} (${source}) is nobody's, and still there`);
+  }
+  for (const [name, { labels }] of machine.secrets) {
+    const owner = labels["pgo.application"] as ApplicationId | undefined;
+    assert.ok(owner === undefined || directories.has(owner), `secret ${name} is left of an application that is gone`);
   }
   for (const path of machine.files.keys()) {
     const [, source = "", application = ""] = path.startsWith(`${quadletDirectory}/`) ? path.slice(quadletDirectory.length).split("/") : [];

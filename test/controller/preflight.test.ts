@@ -114,6 +114,7 @@ suite("what can't be asked, or need not be", () => {
     const away = () => Promise.reject(new Error("no answer"));
     Object.assign(podman, { secrets: away, storage: away });
     Object.assign(host, { listening: away, missing: away, freeSpace: away });
+    pgo.world.podmanSecrets.set("token", { value: "x", labels: {}, updatedAt: new Date(0) });
     await pgo.push({ "shop/web.container": container("good:1", "Secret=token", "PublishPort=8080:80", "Volume=/srv/x:/x") });
     assert.equal(pgo.outcome("shop"), "deployed");
   });

@@ -26,6 +26,8 @@ export interface Container {
   readonly reaction: "reload" | "signal:HUP" | undefined;
   readonly env: string | undefined;
   readonly comment: boolean;
+  /** A Podman secret that its application brings: of the host's value, or of a file of this content. */
+  readonly secret: "host" | "1" | "2" | undefined;
 }
 
 export interface Application {
@@ -43,6 +45,7 @@ export type Incident =
   | { readonly kind: "wait"; readonly minutes: number }
   | { readonly kind: "fault"; readonly fault: Fault }
   | { readonly kind: "edit" | "delete" | "stop" | "kill"; readonly pick: number }
+  | { readonly kind: "secret"; readonly pick: number }
   | { readonly kind: "host is away" | "host is back" }
   | { readonly kind: "reboot" | "git fails" | "git works" | "registry fails" | "registry works" | "pgo is killed" }
   | { readonly kind: "suspend" | "resume" | "rollback" | "retry" | "sync"; readonly application: "base" | "shop" | "blog" };
@@ -65,14 +68,22 @@ export function applicationFiles(name: string, { web, db, wanderer, flaw }: Appl
   if (units.some(([, made]) => made.network)) files[`${name}/${name}.network`] = "[Network]\n";
   if (name === "base") files["base/shared.network"] = "[Network]\n";
   if (wanderer) {
-    files[`${name}/wanderer.container`] = "[Container]\nImage=localhost/good:1\nNetwork=wide.network\nEnvironmentFile=wanderer.env\n";
+    files[`${name}/wanderer.container`] =
+      "[Container]\nImage=localhost/good:1\nNetwork=wide.network\nEnvironmentFile=wanderer.env\nSecret=wanderer\n";
+    files[`${name}/wanderer.key`] = "key";
     files[`${name}/wanderer.env`] = "A=1\n";
     files[`${name}/wide.network`] = "[Network]\n";
   }
   const probes = units.filter(([, made]) => made.checkedBy === "probe");
   const reactions = units.filter(([, made]) => made.reaction !== undefined);
-  if (probes.length > 0 || reactions.length > 0)
+  const secrets = [
+    ...units.flatMap(([unit, { secret }]) => (secret === undefined ? [] : [[unit, secret] as const])),
+    ...(wanderer ? [["wanderer", "key"] as const] : []),
+  ];
+  if (probes.length > 0 || reactions.length > 0 || secrets.length > 0)
     files[`${name}/pgo.toml`] = [
+      "[secrets.podman]\n",
+      ...secrets.map(([unit, secret]) => `${unit} = ${secret === "host" ? '{ env = "VALUE" }' : `{ file = "${unit}.key" }`}\n`),
       "[on_change]\n",
       ...reactions.map(([unit, made]) => `${unit} = "${made.reaction ?? ""}"\n`),
       ...probes.map(([unit]) => `[health.${unit}]\nhttp = { url = "http://${unit}.service/" }\n`),
@@ -108,6 +119,7 @@ function containerFiles(application: string, unit: string, made: Container, need
     ...(made.notify && made.checkedBy === "podman" ? ["Notify=healthy"] : []),
     ...(made.conf === undefined ? [] : [made.single ? `Volume=./${unit}/site.conf:/site.conf:ro` : `Volume=./${unit}:/conf:ro`]),
     ...(made.env === undefined ? [] : [`EnvironmentFile=${unit}.env`]),
+    ...(made.secret === undefined ? [] : [`Secret=${unit},type=env`]),
   ];
   const own = [
     ...(made.reaction === "reload" ? ["ExecReload=/bin/true"] : []),
@@ -127,6 +139,7 @@ function containerFiles(application: string, unit: string, made: Container, need
     ...(made.conf === undefined
       ? {}
       : { [`${application}/${unit}/site.conf`]: made.conf, [`${application}/${unit}/${made.conf}.conf`]: "x" }),
+    ...(made.secret === undefined || made.secret === "host" ? {} : { [`${application}/${unit}.key`]: made.secret }),
     ...(made.env === undefined ? {} : { [`${application}/${unit}.env`]: `A=${made.env}\n` }),
     ...(made.dropIn === undefined ? {} : { [`${application}/${unit}.container.d/10.conf`]: `[Container]\nLabel=x=${made.dropIn}\n` }),
   };
@@ -155,6 +168,7 @@ function container(images: readonly string[]): fc.Arbitrary<Container> {
     reaction: fc.constantFrom(undefined, undefined, "reload", "signal:HUP"),
     env: version,
     comment: fc.boolean(),
+    secret: fc.constantFrom(undefined, undefined, "host", "1", "2"),
   });
 }
 
@@ -204,7 +218,7 @@ const plain: Container = {
     oneshot: false,
     wanted: false,
   },
-  ...{ dropIn: undefined, conf: undefined, single: false, reaction: undefined, env: undefined, comment: false },
+  ...{ dropIn: undefined, conf: undefined, single: false, reaction: undefined, env: undefined, comment: false, secret: undefined },
 };
 
 // ---- what happens ----
@@ -229,6 +243,7 @@ const incident: fc.Arbitrary<Incident> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant("fault"), fault }),
   },
   { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom("edit", "delete", "stop", "kill"), pick: fc.nat({ max: 30 }) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("secret"), pick: fc.nat({ max: 30 }) }) },
   {
     weight: 1,
     arbitrary: fc.record({
@@ -293,6 +308,14 @@ export async function happen(pgo: Pgo, one: Incident): Promise<void> {
       const running = [...machine.visible()].sort();
       const service = running[one.pick % Math.max(running.length, 1)];
       if (service !== undefined) machine[one.kind](service);
+      break;
+    }
+    case "secret": {
+      // A person gives another value, or removes one of pgo's from Podman.
+      pgo.secretValues.set("VALUE", String(one.pick % 2));
+      const own = [...world.podmanSecrets.keys()].sort();
+      const name = own[one.pick % Math.max(own.length, 1)];
+      if (name !== undefined && one.pick > 15) world.podmanSecrets.delete(name);
       break;
     }
     case "reboot":

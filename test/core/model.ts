@@ -20,12 +20,16 @@ const directory = `/quadlets/${shop}`;
 const places = { directory, units: new Set<string>() };
 
 /** A bundle from file texts; throws on Problems, since tests mean what they write. */
-export function bundleOf(texts: Readonly<Record<string, string>>, application = shop): Bundle {
+export function bundleOf(
+  texts: Readonly<Record<string, string>>,
+  application = shop,
+  secrets: Readonly<Record<string, string>> = {},
+): Bundle {
   const files = Object.entries(texts).map(([path, text]) => {
     const entry: TreeEntry = { kind: "file", executable: false, content: Buffer.from(text) };
     return [relativePath(path), { entry, origin: `shop/${path}` }] as const;
   });
-  const made = assemble({ application, files: new Map(files), problems: [] }, renderingFor(application));
+  const made = assemble({ application, files: new Map(files), problems: [] }, renderingFor(application, secrets));
   if (!made.ok) throw new Error(JSON.stringify(made.trouble));
   return made.value;
 }

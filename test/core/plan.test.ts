@@ -156,6 +156,45 @@ suite("a plan names each step and its reason", () => {
     ]);
   });
 
+  test("a changed env file of a service restarts it, in a plain unit and in a quadlet's [Service]", () => {
+    const texts = {
+      "job.service": "[Service]\nExecStart=/bin/sleep 9\nEnvironmentFile=-app.env\n[Install]\nWantedBy=default.target\n",
+      "web.container": `${web}[Service]\nEnvironmentFile=app.env\n`,
+      "app.env": "A=1",
+    };
+    const { world } = deployed(texts);
+    assert.deepEqual(
+      explain(world.pass(bundleOf({ ...texts, "app.env": "A=2" }))).filter((line) => line.includes("restart")),
+      ["  restart job.service: app.env changed", "  restart web.service: app.env changed"],
+    );
+  });
+
+  test("a changed Podman secret restarts the unit that names it, and one that is no longer needed goes when nobody uses it any more", () => {
+    const texts = {
+      "web.container": `${web}Secret=key,type=env\n`,
+      "side.container": web,
+      "pgo.toml": '[secrets.podman]\nkey = { file = "key.txt" }\n',
+      "key.txt": "one",
+    };
+    const { world } = deployed(texts);
+    assert.deepEqual(explain(world.pass(bundleOf({ ...texts, "key.txt": "two" }))), [
+      "~ Podman secret key",
+      "  restart web.service: secret key changed",
+    ]);
+    assert.deepEqual(explain(world.pass(bundleOf({ "web.container": web, "side.container": web }))), [
+      "~ web.container",
+      "  daemon-reload: web.container changed",
+      "  restart web.service: Secret= removed in web.container, secret key removed",
+      "- Podman secret key",
+    ]);
+  });
+
+  test("a Podman secret is nothing that systemd reads, whatever its name", () => {
+    const texts = { "web.container": web, "pgo.toml": '[secrets.podman]\n"key.container" = { file = "key.txt" }\n', "key.txt": "one" };
+    const { world } = deployed(texts);
+    assert.deepEqual(explain(world.pass(bundleOf({ ...texts, "key.txt": "two" }))), ["~ Podman secret key.container"]);
+  });
+
   test("comments, white space, [Install] and descriptions update the file and restart nothing", () => {
     const { world } = deployed({ "web.container": web });
     const goal = bundleOf({
@@ -251,7 +290,7 @@ suite("a plan names each step and its reason", () => {
 /** The same stories each time unless asked for others. */
 const seed = Number(process.env["PGO_SEED"] ?? 1);
 
-/** Bundles that differ in every way that the planner knows: units, texts, drop-ins, assets, env files, order. */
+/** Bundles that differ in every way that the planner knows: units, texts, drop-ins, assets, Podman secrets, order. */
 const anyBundle = fc
   .record({
     units: fc.uniqueArray(fc.constantFrom("a", "b", "c", "d"), { maxLength: 4 }),
@@ -263,14 +302,16 @@ const anyBundle = fc
     asset: fc.constantFrom("1", "2"),
     onChange: fc.constantFrom("", "reload", "signal:HUP", "restart"),
     comment: fc.constantFrom("", "# a comment\n"),
+    secret: fc.constantFrom("", "1", "2"),
   })
-  .map(({ units, image, network, pod, built, dropIn, asset, onChange, comment }) => {
+  .map(({ units, image, network, pod, built, dropIn, asset, onChange, comment, secret }) => {
     const texts: Record<string, string> = {};
     for (const name of units) {
       const lines = [
         name === "d" && built !== "" ? "Image=x.build" : `Image=localhost/x:${image[name] ?? "1"}`,
         ...(network !== "" && !(pod !== "" && name >= "c") ? ["Network=app.network"] : []),
         ...(pod !== "" && name >= "c" ? ["Pod=p.pod"] : []),
+        ...(name === "c" && secret !== "" ? ["Secret=key"] : []),
         ...(name === "a" ? ["Volume=./conf:/c", "[Service]", "ExecReload=/bin/true"] : []),
       ];
       texts[`${name}.container`] = `${comment}[Container]\n${lines.join("\n")}\n`;
@@ -280,7 +321,12 @@ const anyBundle = fc
     if (built !== "")
       Object.assign(texts, { "x.build": "[Build]\nImageTag=localhost/x\nSetWorkingDirectory=./build\n", "build/Containerfile": built });
     if (units.includes("a")) texts["conf/x"] = asset;
-    if (units.includes("a") && onChange !== "") texts["pgo.toml"] = `[on_change]\na = "${onChange}"\n`;
+    const settings = [
+      ...(units.includes("a") && onChange !== "" ? [`[on_change]\na = "${onChange}"\n`] : []),
+      ...(units.length > 0 && secret !== "" ? ['[secrets.podman]\nkey = { file = "key.txt" }\n'] : []),
+    ];
+    if (settings.length > 0) texts["pgo.toml"] = settings.join("");
+    if (units.length > 0 && secret !== "") texts["key.txt"] = secret;
     if (units.includes("b") && dropIn !== undefined) texts["b.container.d/10.conf"] = `[Container]\nLabel=x=${dropIn}\n`;
     return Object.keys(texts).length === 0 ? undefined : shownAs(bundleOf(texts), texts);
   });

@@ -30,7 +30,7 @@ function textOf(change: Change | undefined): string {
 
 const services = [
   ...["shop-pod", "shop-web", "shop-api", "site", "busybox-image", "idle", "built", "worker@red", "worker@blue"],
-  ...["inner-network", "peer-a", "peer-b", "outsider", "web-front", "pair-network", "pair-one", "pair-two"],
+  ...["inner-network", "peer-a", "peer-b", "outsider", "web-front", "pair-network", "pair-one", "pair-two", "keeper"],
 ].map((name) => `${name}.service`);
 
 for (const user of ["root", "edge"] as const)
@@ -50,6 +50,7 @@ for (const user of ["root", "edge"] as const)
       const files: Readonly<Record<string, Change>> = { ...examplesThere, "image/busybox.image": `[Image]\n${archive}\n` };
       await host.sh("podman save --quiet --output /tmp/busybox.tar docker.io/library/busybox:1.37");
       await repository.commit(files);
+      await host.sh(`mkdir -p -m 700 ${pgo.settings}/secrets && umask 077 && echo TOKEN=one >${pgo.settings}/secrets/kinds.env`);
       await pgo.install(repository.url);
       const deployed = async (...names: readonly string[]) => {
         const { applications } = await pgo.status();
@@ -61,7 +62,7 @@ for (const user of ["root", "edge"] as const)
           );
         }
       };
-      await deployed("several", "pod", "kube", "image", "build", "template", "timer", "network", "dropins", "socket");
+      await deployed("several", "pod", "kube", "image", "build", "template", "timer", "network", "dropins", "socket", "secret");
       assert.equal(await pgo.page(8101), "web");
       assert.equal(await pgo.page(8102), "api");
       assert.equal(await pgo.page(8103), "hello from kube");
@@ -142,6 +143,11 @@ for (const user of ["root", "edge"] as const)
         assert.deepEqual(await push({ "template/pgo.toml": '[instances]\n"worker@" = ["blue"]\n' }), []);
         assert.equal(await pgo.isActive("worker@green.service"), false);
       });
+      await t.test("a value that changed on the host is in the Podman secret, and its user restarts alone", async () => {
+        await host.sh(`echo TOKEN=two >${pgo.settings}/secrets/kinds.env`);
+        assert.deepEqual(await push({}), ["keeper.service"]);
+        assert.equal((await host.sh("podman secret inspect --showsecret --format '{{.SecretData}}' token")).trim(), "two");
+      });
       await t.test("a timer is enabled and waits; its service is not started, and a changed time restarts the timer alone", async () => {
         const state = async (what: string, unit: string) => (await host.systemctl([what, unit], { check: false })).stdout.trim();
         assert.deepEqual(
@@ -174,10 +180,9 @@ for (const user of ["root", "edge"] as const)
       });
       await t.test("what leaves Git leaves the host: services, files, links and networks", async () => {
         const gone = Object.fromEntries(
-          ["pod", "kube", "image", "template", "timer", "network", "dropins", "socket", "build", "outsider", "several"].map((name) => [
-            name,
-            null,
-          ]),
+          ["pod", "kube", "image", "template", "timer", "network", "dropins", "socket", "build", "outsider", "several", "secret"].map(
+            (name) => [name, null],
+          ),
         );
         await push({
           ...gone,
@@ -190,6 +195,7 @@ for (const user of ["root", "edge"] as const)
         assert.equal((await host.sh(`find ${units} -name 'tidy*' -o -name 'echo*' -o -name 'web-front*'`)).trim(), "");
         assert.equal((await host.sh("podman network ls --format '{{.Name}}'")).includes("systemd-inner"), false);
         assert.equal((await host.sh("podman pod ls --quiet")).trim(), "");
+        assert.equal((await host.sh("podman secret ls --quiet")).trim(), "");
         assert.deepEqual((await host.sh(`ls ${pgo.placed}`)).trim(), "rest");
       });
     });

@@ -16,6 +16,32 @@ const secrets: Readonly<Record<string, string>> = Object.fromEntries(
   planted.map((value, index): [string, string] => [`PLANTED_${index}`, value]).filter((one) => writeEnvText(new Map([one])).ok),
 );
 
+/** A container with Podman secrets of its application: half of the planted ones as variables, half as files, one for its health, one that nobody uses. */
+function keysApplication(): Readonly<Record<string, string>> {
+  const names = Object.keys(secrets);
+  const lines = names.map((name, index) => (index % 2 === 0 ? `Secret=${name},type=env,target=${name}` : `Secret=${name}`));
+  return {
+    "keys/keys.container": web(
+      "good",
+      8085,
+      ...lines,
+      "Secret=gate",
+      "Secret=token,target=/token",
+      "HealthCmd=grep -q first /run/secrets/gate",
+      "HealthInterval=1s",
+      "HealthRetries=1",
+    ),
+    "keys/pgo.toml": [
+      '[health.keys]\ndeadline = "8s"\n[secrets.podman]',
+      'gate = { env = "GATE" }',
+      'token = { file = "token.age" }',
+      'unused = { env = "PLANTED_1" }',
+      ...names.map((name) => `${name} = { env = "${name}" }`),
+      "",
+    ].join("\n"),
+  };
+}
+
 for (const user of ["root", "edge"] as const)
   suite(`${user}: values that differ between hosts`, () => {
     test("are filled in from pgo.toml, the host and its secrets, and a secret that changes restarts what uses it, without a commit", async (t) => {
@@ -86,6 +112,42 @@ for (const user of ["root", "edge"] as const)
         const token = (await host.exec(["podman", "exec", "systemd-vault", "cat", "/token"])).stdout;
         assert.equal(token, 's3cret of age: "quotes" $X #\nsecond line\n');
         assert.equal(await host.sh(`cat ${pgo.state}/state.db* | grep -ca s3cr || true`), "0");
+        const file = `${host.quadlets}/pgo/fleet/vault/token`;
+        assert.equal(await host.sh(`stat -c %a ${file}`), "600");
+        const other = await host.sh(`runuser -u nobody -- cat ${file} 2>&1 || true`, { user: "root" });
+        assert.match(other, /Permission denied/);
+      });
+
+      await t.test("Podman secrets are made, the container sees each value exactly, and one that nobody uses is there too", async () => {
+        await host.exec(["podman", "exec", "-i", "pgo", "ctl", "secret", "set", "GATE"], { input: "pl4nted-first-gate" });
+        await pgo.repository.commit({
+          ...keysApplication(),
+          "keys/token.age": readFileSync(new URL("../adapters/encrypted/token.age", import.meta.url)),
+        });
+        const synced = await pgo.ctl("sync", "--wait");
+        assert.equal(synced.code, 0, synced.stdout + synced.stderr);
+        const environment = await environmentOf(pgo, "systemd-keys");
+        for (const [index, name] of names.entries())
+          assert.equal(index % 2 === 0 ? environment.get(name) : await fileOf(pgo, `/run/secrets/${name}`), secrets[name], name);
+        assert.equal(await fileOf(pgo, "/token"), 's3cret of age: "quotes" $X #\nsecond line\n');
+        assert.match(await host.sh("podman secret ls --format '{{.Name}}'"), /^unused$/m);
+        const [plan, history] = [await pgo.ctl("plan"), await pgo.ctl("history", "keys", "--json")];
+        assert.equal(plan.code, 0, plan.stdout);
+        assert.match(history.stdout, /Podman secret gate/);
+      });
+
+      await t.test("a Podman secret whose new value makes its user unhealthy is as it was, and one that is better goes live", async () => {
+        const set = (value: string) => host.exec(["podman", "exec", "-i", "pgo", "ctl", "secret", "set", "KEYS_GATE"], { input: value });
+        await set("pl4nted-bad-gate");
+        await host.waitFor("the rollback", async () => (await pgo.application("keys"))?.outcome === "rolled-back", 60_000);
+        assert.equal(await fileOf(pgo, "/run/secrets/gate"), "pl4nted-first-gate");
+        const before = await pgo.services("keys.service", "vault.service");
+        await set("pl4nted-first-but-new");
+        await host.waitFor("the rotation", async () => (await pgo.application("keys"))?.outcome === "deployed", 60_000);
+        assert.equal(await fileOf(pgo, "/run/secrets/gate"), "pl4nted-first-but-new");
+        const after = await pgo.services("keys.service", "vault.service");
+        assert.notEqual(after["keys.service"]?.invocation, before["keys.service"]?.invocation);
+        assert.equal(after["vault.service"]?.invocation, before["vault.service"]?.invocation);
       });
 
       await t.test("no value is anywhere but in the files that are there for it", async () => {
@@ -109,16 +171,23 @@ for (const user of ["root", "edge"] as const)
       });
 
       await t.test("with the application its values go", async () => {
-        const gone = await pgo.repository.commit({ shop: null });
+        await host.sh("printf theirs | podman secret create theirs -");
+        const gone = await pgo.repository.commit({ shop: null, keys: null });
         await host.waitFor(
-          "shop to go",
-          async () => (await pgo.status()).sources[0]?.revision === gone && (await pgo.application("shop")) === undefined,
+          "shop and keys to go",
+          async () => (await pgo.status()).sources[0]?.revision === gone && (await pgo.status()).applications.length === 2,
           60_000,
         );
+        assert.equal((await host.sh("podman secret ls --format '{{.Name}}'")).trim(), "theirs");
         assert.equal(await host.sh(`ls ${pgo.state}/env/fleet`), "vault");
       });
     });
   });
+
+/** A file of the container `systemd-keys`, as it stands. */
+async function fileOf({ host }: Installed, path: string): Promise<string> {
+  return (await host.exec(["podman", "exec", "systemd-keys", "cat", path])).stdout;
+}
 
 /** As the container's first process has it. */
 async function environmentOf(pgo: Installed, container: string): Promise<ReadonlyMap<string, string>> {

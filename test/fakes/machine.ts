@@ -38,6 +38,8 @@ interface Service {
   made: GeneratedUnit | undefined;
   /** Files that it has mounted alone: these very ones, whatever lies in their place later. */
   held: Map<string, MachineFile>;
+  /** Values of all secrets as they were when it was started. */
+  kept: ReadonlyMap<string, string>;
   /** All that the present or last run was made of. */
   runs: string | undefined;
   behaviour: Behaviour;
@@ -58,6 +60,8 @@ export class Machine {
   readonly images = new Map<string, Behaviour>();
   /** Podman networks: the quadlet's text that they were made of. */
   readonly networks = new Map<string, string>();
+  /** Podman secrets by name. */
+  readonly secrets = new Map<string, { value: string; labels: Readonly<Record<string, string>>; updatedAt: Date }>();
   /** Units that are no quadlets', by service: their unit file. */
   readonly installed = new Map<ServiceName, string>();
   /** Each start of a service, with what it was started from. */
@@ -139,7 +143,8 @@ export class Machine {
     this.catchUp();
     const service = this.#services.get(name);
     if (service?.active !== "active" || service.made === undefined) return `Unit ${name} is not active`;
-    service.runs = this.fingerprint(service.made, new Map([...this.files, ...service.held]));
+    // It keeps the secrets that it was made with.
+    service.runs = this.fingerprint(service.made, new Map([...this.files, ...service.held]), service.kept);
     return undefined;
   }
 
@@ -304,11 +309,12 @@ export class Machine {
     }
     const behaviour = this.images.get(unit.image);
     const lacking = unit.networks.find((network) => !this.networks.has(network));
-    if (behaviour === undefined || lacking !== undefined) {
+    if (behaviour === undefined || lacking !== undefined || unit.secrets.some((name) => !this.secrets.has(name))) {
       end(service, { active: "failed", result: "exit-code", exitStatus: 125 });
       return "job failed (exit-code, exit 125)";
     }
-    const runs = this.fingerprint(unit, this.files);
+    const runs = this.fingerprint(unit, this.files, valuesOf(this.secrets));
+    service.kept = valuesOf(this.secrets);
     service.held = new Map([...this.files].filter(([path]) => unit.mounts.includes(path) && !path.endsWith(".env")));
     this.started.push({ service: name, runs });
     const due = behaviour === "crash" || behaviour === "job" ? { at: at + lifetime, what: "ends" } : undefined;
@@ -319,8 +325,8 @@ export class Machine {
     return undefined;
   }
 
-  /** What a container is made of: the unit's text as systemd has read it, and its files as they lie there now. */
-  fingerprint(unit: GeneratedUnit, files: ReadonlyMap<string, MachineFile>): string {
+  /** What a container is made of: the unit's text as systemd has read it, its files as they lie there now, and its secrets. */
+  fingerprint(unit: GeneratedUnit, files: ReadonlyMap<string, MachineFile>, secrets: ReadonlyMap<string, string>): string {
     const seen = [...files]
       .filter(([path]) => unit.mounts.some((mount) => path === mount || path.startsWith(`${mount}/`)))
       // Env files are read when it starts, and nobody sees from where.
@@ -328,12 +334,16 @@ export class Machine {
         ([path, { mode, content }]) => `${path.endsWith(".env") ? path.slice(path.lastIndexOf("/")) : path} ${mode.toString(8)} ${content}`,
       )
       .sort();
-    return [unit.text, ...seen].join("\n");
+    return [unit.text, ...seen, ...unit.secrets.map((name) => `secret ${name} ${secrets.get(name) ?? "is not there"}`)].join("\n");
   }
 
   #texts(): ReadonlyMap<string, string> {
     return new Map([...this.files].map(([path, { content }]) => [path, content]));
   }
+}
+
+export function valuesOf(secrets: Machine["secrets"]): ReadonlyMap<string, string> {
+  return new Map([...secrets].map(([name, { value }]) => [name, value]));
 }
 
 function idle(unit: GeneratedUnit): Service {
@@ -349,6 +359,7 @@ function idle(unit: GeneratedUnit): Service {
     starts: [],
     made: undefined,
     held: new Map(),
+    kept: new Map(),
     runs: undefined,
     behaviour: "good",
     due: undefined,

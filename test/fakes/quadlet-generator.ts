@@ -21,6 +21,8 @@ export interface GeneratedUnit {
   readonly networks: readonly string[];
   /** Files and directories beside the quadlet that the container sees, by absolute path. */
   readonly mounts: readonly string[];
+  /** Podman secrets that it can't be without. */
+  readonly secrets: readonly string[];
   readonly healthCmd: boolean;
   readonly notifyHealthy: boolean;
   readonly oneshot: boolean;
@@ -175,6 +177,7 @@ function convert(
         .map((one) => `${directoryOf(path)}/${one.replace(/^\.\//, "")}`),
       ...all("EnvironmentFile").filter((one) => one.startsWith("/")),
     ],
+    secrets: all("Secret").map((value) => value.split(",")[0] ?? ""),
     healthCmd: last("HealthCmd") !== undefined,
     notifyHealthy: last("Notify") === "healthy",
     oneshot: last("Type", "Service") === "oneshot",

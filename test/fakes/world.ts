@@ -8,7 +8,7 @@ import { relativePath, revision, type ApplicationId, type RelativePath, type Rev
 import { success, trouble, type Result } from "../../src/core/result.ts";
 import type { UnitVerification } from "../../src/core/unit-verify.ts";
 import type { Clock, Git, GitTrouble, Host, PlacedFile, Podman, Prober, Snapshot } from "../../src/ports.ts";
-import { Machine, type Behaviour, type MachineFile } from "./machine.ts";
+import { Machine, valuesOf, type Behaviour, type MachineFile } from "./machine.ts";
 import { generate } from "./quadlet-generator.ts";
 
 export const searchPath = "/etc/containers/systemd";
@@ -37,7 +37,7 @@ export class World {
   unreadable: ApplicationId | undefined;
   /** systemd's environment block. */
   readonly managerEnvironment = new Map<string, string>();
-  readonly podmanSecrets = new Map<string, { value: string; labels: Readonly<Record<string, string>>; updatedAt: Date }>();
+  readonly podmanSecrets: Machine["secrets"];
   /** Ports that something else on the host listens on. */
   readonly listening: Endpoint[] = [];
   /** Paths that are not on the host, though units mount them. */
@@ -71,6 +71,7 @@ export class World {
   constructor(clock: Clock) {
     this.#clock = clock;
     this.machine = new Machine(clock);
+    this.podmanSecrets = this.machine.secrets;
     const reachable = <Port extends object>(port: Port) => this.#reachable(port);
     this.ports = { git: this.#git(), host: reachable(this.#host()), podman: reachable(this.#podman()), prober: this.#prober() };
   }
@@ -120,13 +121,16 @@ export class World {
     else this.machine.files.set(path, { mode: this.machine.files.get(path)?.mode ?? 0o644, content });
   }
 
-  /** The files of an application's directory that pgo placed. */
+  /** The files of an application's directory that pgo placed, and the Podman secrets that it made for it. */
   filesOf(application: ApplicationId): ReadonlyMap<RelativePath, string> {
     const found = [...this.machine.files].flatMap(([path, { content }]): [RelativePath, string][] => {
       const own = this.#placed.has(path) ? pathIn(application, path) : undefined;
       return own === undefined ? [] : [[own, content]];
     });
-    return new Map(found);
+    const secrets = [...this.podmanSecrets].flatMap(([name, { value, labels }]): [RelativePath, string][] =>
+      labels["pgo.application"] === application ? [[marked("secret", name), value]] : [],
+    );
+    return new Map([...found, ...secrets]);
   }
 
   // ---- ports ----
@@ -332,12 +336,16 @@ export class World {
       secrets: () => Promise.resolve([...this.podmanSecrets].map(([name, { labels, updatedAt }]) => ({ name, labels, updatedAt }))),
       saveSecret: ({ name, value, labels, replace }) => {
         if (this.podmanSecrets.has(name) && !replace) return Promise.resolve(trouble(`save secret ${name}: there is one of that name`));
+        const before = this.podmanSecrets.get(name)?.labels["pgo.application"];
+        if (this.podmanSecrets.has(name) && before !== labels["pgo.application"]) this.violations.push(`save secret ${name}`);
         this.podmanSecrets.set(name, { value: Buffer.from(value).toString(), labels, updatedAt: this.#clock.now() });
         this.changes.push(`save secret ${name}`);
         return Promise.resolve(success(undefined));
       },
       about: () => Promise.resolve({ hostname: "pi4", arch: "arm64", os: "debian", osVersion: "13", podman: "5.4.2" }),
       removeSecret: (name) => {
+        const before = this.podmanSecrets.get(name);
+        if (before !== undefined && before.labels["pgo.application"] === undefined) this.violations.push(`remove secret ${name}`);
         this.podmanSecrets.delete(name);
         this.changes.push(`remove secret ${name}`);
         return Promise.resolve(success(undefined));
@@ -372,6 +380,8 @@ function pathOf(application: ApplicationId, file: RelativePath): string {
       return `${envDirectory}/${application}/${path}`;
     case "unit":
       return `/etc/systemd/system/${path}`;
+    case "secret":
+      throw new Error(`${file} is no file`);
   }
 }
 
@@ -390,11 +400,16 @@ export function expectedRuns(
 ): ReadonlyMap<ServiceName, string> {
   const directory = `${quadletDirectory}/${application}/`;
   const all = new Map([...machine.files].filter(([path]) => pathIn(application, path) === undefined));
-  for (const { path, mode, content } of files) all.set(pathOf(application, path), { mode, content: Buffer.from(content).toString() });
+  const secrets = new Map(valuesOf(machine.secrets));
+  for (const { path, mode, content } of files) {
+    const text = Buffer.from(content).toString();
+    if (placeOf(path).place === "secret") secrets.set(placeOf(path).path, text);
+    else all.set(pathOf(application, path), { mode, content: text });
+  }
   const { units } = generate(new Map([...all].map(([path, { content }]) => [path, content])));
   return new Map(
     [...units]
       .filter(([, unit]) => unit.source.startsWith(directory))
-      .map(([service, unit]) => [service, unit.kind === "container" ? machine.fingerprint(unit, all) : unit.text]),
+      .map(([service, unit]) => [service, unit.kind === "container" ? machine.fingerprint(unit, all, secrets) : unit.text]),
   );
 }

@@ -112,6 +112,8 @@ function siteOf(
       return { top: join(stateDirectory, "env"), parts: [...application.split("/"), ...below] };
     case "unit":
       return { top: unitDirectory, parts: below };
+    case "secret":
+      throw new Error(`${path} is a Podman secret, and no file`);
   }
 }
 

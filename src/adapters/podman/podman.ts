@@ -2,6 +2,7 @@
 
 import { NameError, serviceName, type ServiceName } from "../../core/names.ts";
 import { success, trouble, type Result } from "../../core/result.ts";
+import { mostPodmanSecret } from "../../core/secrets-config.ts";
 import type { ContainerState, Podman, PodmanSecret } from "../../ports.ts";
 import { advise, errorOf, hostLogin, loginOf, plain, registryOf, type Login } from "./pull.ts";
 import { ask, PodmanTrouble, type Answer, type Call } from "./socket.ts";
@@ -131,8 +132,8 @@ export function openPodman({ socket, deadline = 60_000, silence = 600_000 }: Pod
       const action = `save secret ${name}`;
       // Podman's own words for these are of no help, and those for an empty value are the same.
       if (value.length === 0) return trouble(`${action}: the value is empty, and Podman takes no empty secrets: give it one`);
-      if (value.length > mostSecret)
-        return trouble(`${action}: the value has ${value.length} bytes, and Podman takes ${mostSecret} at most`);
+      if (value.length > mostPodmanSecret)
+        return trouble(`${action}: the value has ${value.length} bytes, and Podman takes ${mostPodmanSecret} at most`);
       return orTrouble(async () => {
         const query = new URLSearchParams({ name, labels: JSON.stringify(labels), ...(replace ? { replace: "true" } : {}) });
         const answer = await call({ action, method: "POST", path: `/secrets/create?${query.toString()}`, body: value }, signal);
@@ -195,9 +196,6 @@ function containersOf(call: Named, answer: Answer): readonly ContainerState[] {
     ];
   });
 }
-
-/** libpod's limit (512,000, common's pkg/secrets) is one that must stay out of reach. */
-const mostSecret = 511_999;
 
 function secretsOf(call: Named, answer: Answer): readonly (PodmanSecret & { readonly id: string })[] {
   const list = answer.status === 200 ? parsed(call, answer) : undefined;
