@@ -44,7 +44,12 @@ export function podmanSecrets(sources: SecretSources, rendering: Rendering): Pod
   const told = { problems: [] as Problem[], missing: [] as Problem[], warnings: [] as Problem[] };
   for (const [name, from] of Object.entries(secrets)) {
     const place = settings.place(["secrets", "podman", name]);
-    const problem = (message: string): Problem => ({ file: settings.origin, line: undefined, ...place, message: `Podman secret ${name}: ${message}` });
+    const problem = (message: string): Problem => ({
+      file: settings.origin,
+      line: undefined,
+      ...place,
+      message: `Podman secret ${name}: ${message}`,
+    });
     const path = "file" in from ? present(from.file, files) : undefined;
     const located = path === undefined ? undefined : files.get(path);
     const isReadable = located?.entry.kind === "file";
