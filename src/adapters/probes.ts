@@ -1,51 +1,48 @@
-/** Probes: one HTTP request or one TCP connection, and what it says about a unit. */
+/** Probes: one HTTP request, one TCP connection or one command in a container, and what it says about a unit. */
 
-import { request as httpRequest, type IncomingMessage } from "node:http";
-import { request as httpsRequest } from "node:https";
 import { connect } from "node:net";
+
 import type { Probe, Sample } from "../core/health.ts";
-import type { Clock, Prober } from "../ports.ts";
+import type { Clock, Podman, Prober } from "../ports.ts";
+import { askHttp, type ReadSecret } from "./probe-http.ts";
+import { fail, findingOf, pass, unasked, type Finding } from "./probe-trouble.ts";
 
-/** What one probe found; a Sample without its time. */
-type Finding = { readonly result: "pass" } | { readonly result: "fail" | "unasked"; readonly message: string };
-type HttpProbe = Extract<Probe, { kind: "http" }>;
 type TcpProbe = Extract<Probe, { kind: "tcp" }>;
+type CommandProbe = Extract<Probe, { kind: "command" }>;
 
-/** How far into a body `contains` is looked for. */
-const bodyLimit = 256 * 1024;
+export interface ProberParts {
+  readonly clock: Clock;
+  readonly podman: Pick<Podman, "exec">;
+  readonly secret: ReadSecret;
+}
+
+/** How far is read for `expect`, and of what a command writes. */
+const talkLimit = 64 * 1024;
+const outputLimit = 16 * 1024;
 
 /** A timeout that comes this late, in milliseconds, tells of a pgo that was not running, not of the unit. */
 const stall = 500;
 
 /**
- * What went wrong on this side: no file descriptor, no memory, no local port, no route, no resolver, a packet filter or
- * sandbox that lets pgo not connect. Nothing reached the unit, so its answer is not known. All else is a failure, as it is
- * for kubelet: a refused connection, a name that does not exist, a bad certificate, an answer that is not HTTP.
+ * Every probe is a connection of its own. HTTP: redirects and certificates as the probe says. TCP: that it connects; behind a
+ * rootless port forwarder the forwarder may be what accepts, so `expect` says more. Command: its exit code, and what it writes.
+ * `Sample.at` is when the answer was there. No secret is in a message, but what a command writes may be.
  */
-const ownTrouble = new Set([
-  "EMFILE",
-  "ENFILE",
-  "ENOMEM",
-  "ENOBUFS",
-  "EADDRNOTAVAIL",
-  "EAI_AGAIN",
-  "EACCES",
-  "EPERM",
-  "ENETDOWN",
-  "ENETUNREACH",
-]);
-
-/**
- * Every probe is a connection of its own. HTTP: GET; redirects are answers like others; certificates are verified.
- * TCP: that it connects; behind a rootless port forwarder the forwarder may be what accepts. `Sample.at` is when the answer
- * was there.
- */
-export function openProber({ clock }: { readonly clock: Clock }): Prober {
+export function openProber({ clock, podman, secret }: ProberParts): Prober {
+  const ask = (probe: Probe, within: AbortSignal): Promise<Finding> => {
+    switch (probe.kind) {
+      case "http":
+        return askHttp(probe, secret, within);
+      case "tcp":
+        return askTcp(probe, within);
+      case "command":
+        return askCommand(probe, podman, within);
+    }
+  };
   return {
     async probe(probe, timeout, signal): Promise<Sample> {
       signal.throwIfAborted();
-      const ask = (within: AbortSignal) => (probe.kind === "http" ? askHttp(probe, within) : askTcp(probe, within));
-      const finding = await limited(subjectOf(probe), timeout, ask, signal);
+      const finding = await limited(probe, timeout, (within) => ask(probe, within), signal);
       return { at: clock.now(), ...finding };
     },
   };
@@ -53,7 +50,7 @@ export function openProber({ clock }: { readonly clock: Clock }): Prober {
 
 /** Turns errors and the time limit into findings; throws only the signal's reason. */
 async function limited(
-  subject: string,
+  probe: Probe,
   timeout: number,
   ask: (within: AbortSignal) => Promise<Finding>,
   signal: AbortSignal,
@@ -66,75 +63,81 @@ async function limited(
   };
   signal.addEventListener("abort", end, { once: true });
   const timer = setTimeout(end, timeout);
+  const told = (finding: Finding): Finding =>
+    finding.result === "pass" ? finding : { ...finding, message: `${subjectOf(probe)}: ${finding.message}` };
   try {
-    const finding = await ask(within.signal);
-    return finding.result === "pass" ? finding : { ...finding, message: `${subject}: ${finding.message}` };
+    return told(await ask(within.signal));
   } catch (error) {
     signal.throwIfAborted();
     const late = performance.now() - begun - timeout;
-    if (!within.signal.aborted) return { result: resultOf(error), message: `${subject}: ${wordsOf(error)}` };
-    if (late > stall) return { result: "unasked", message: `${subject}: pgo itself stood still for ${duration(late)}` };
-    return { result: "fail", message: `${subject}: no answer within ${duration(timeout)}` };
+    if (!within.signal.aborted) return told(probe.kind === "command" ? unasked(sentenceOf(error)) : findingOf(error));
+    if (late > stall) return told(unasked(`pgo itself stood still for ${duration(late)}`));
+    // Podman has no call that ends it (5.8); it is not started again while it runs.
+    const rest = probe.kind === "command" ? "; it runs on in the container" : "";
+    return told(fail(`no answer within ${duration(timeout)}${rest}`));
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", end);
   }
 }
 
-async function askHttp(probe: HttpProbe, within: AbortSignal): Promise<Finding> {
-  const answer = await get(probe.url, within);
-  try {
-    const status = answer.statusCode ?? 0;
-    if (!probe.status.includes(status)) return fail(String(status));
-    return probe.contains === undefined ? { result: "pass" } : await findText(answer, probe.contains);
-  } finally {
-    answer.destroy();
-  }
-}
-
-function get(url: string, signal: AbortSignal): Promise<IncomingMessage> {
-  const request = url.startsWith("https:") ? httpsRequest : httpRequest;
-  return new Promise((resolve, reject) => {
-    request(url, { agent: false, signal, headers: { "User-Agent": "pgo", "Accept-Encoding": "identity" } })
-      .on("response", resolve)
-      .on("error", reject)
-      .end();
-  });
-}
-
-/** Reads no further than the text, or the limit. */
-async function findText(answer: IncomingMessage, text: string): Promise<Finding> {
-  let body = Buffer.alloc(0);
-  for await (const chunk of answer as AsyncIterable<Buffer>) {
-    body = Buffer.concat([body, chunk]).subarray(0, bodyLimit);
-    if (body.includes(text)) return { result: "pass" };
-    if (body.length === bodyLimit)
-      return fail(`${answer.statusCode ?? 0}, but "${text}" is not in the first ${bodyLimit / 1024} KiB of the answer`);
-  }
-  return fail(`${answer.statusCode ?? 0}, but "${text}" is not in the answer`);
-}
-
-function askTcp({ host, port }: TcpProbe, signal: AbortSignal): Promise<Finding> {
+function askTcp({ host, port, send, expect }: TcpProbe, signal: AbortSignal): Promise<Finding> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host, port, signal });
+    const done = (finding: Finding) => {
+      socket.destroy();
+      resolve(finding);
+    };
+    let heard = Buffer.alloc(0);
     socket.on("error", reject).on("connect", () => {
       // Where nobody listens on a port that the kernel gives to clients, a connection may get that same port and meet itself.
       const itself = socket.localPort === socket.remotePort && socket.localAddress === socket.remoteAddress;
-      socket.destroy();
-      resolve(itself ? fail("connection refused") : { result: "pass" });
+      if (itself) done(fail("connection refused"));
+      else if (expect === undefined && send === undefined) done(pass);
+      else if (send === undefined) return;
+      else
+        socket.write(send, () => {
+          if (expect === undefined) done(pass);
+        });
     });
+    if (expect === undefined) return;
+    const missing = `${JSON.stringify(expect)} did not come`;
+    socket
+      .on("data", (chunk: Buffer) => {
+        heard = Buffer.concat([heard, chunk]).subarray(0, talkLimit);
+        if (heard.includes(expect)) done(pass);
+        else if (heard.length === talkLimit) done(fail(`${missing} within ${String(talkLimit / 1024)} KiB`));
+      })
+      .on("end", () => {
+        done(fail(`${missing}: the other side has ended the connection`));
+      });
   });
 }
 
-const fail = (message: string): Finding => ({ result: "fail", message });
+async function askCommand(probe: CommandProbe, podman: ProberParts["podman"], within: AbortSignal): Promise<Finding> {
+  const { container, run, user, exit, contains } = probe;
+  const ran = await podman.exec(container, { run, user, limit: outputLimit }, within);
+  if (!ran.ok) return fail(ran.trouble);
+  const { code, output } = ran.value;
+  // What it says last says why, mostly.
+  const last = output.trim().split(/\r?\n/).at(-1)?.trim() ?? "";
+  const said = last === "" ? "" : `: ${last.length > 200 ? `${last.slice(0, 200)}…` : last}`;
+  if (!exit.includes(code)) return fail(`exit ${String(code)}${said}`);
+  if (contains === undefined || output.includes(contains)) return pass;
+  return fail(`exit ${String(code)}, but ${JSON.stringify(contains)} is not in what it wrote`);
+}
 
-/** "GET http://127.0.0.1:8080/ready"; what may be a secret in an address is ***. */
+/** "GET http://127.0.0.1:8080/ready", "run pg_isready -q"; what may be a secret in an address is ***. */
 function subjectOf(probe: Probe): string {
   switch (probe.kind) {
     case "http":
-      return `GET ${shown(probe.url)}`;
+      return `${probe.method} ${shown(probe.url)}`;
     case "tcp":
-      return `connect ${probe.host.includes(":") ? `[${probe.host}]` : probe.host}:${probe.port}`;
+      return `connect ${probe.host.includes(":") ? `[${probe.host}]` : probe.host}:${String(probe.port)}`;
+    case "command": {
+      const line = (probe.run[0] === "sh" && probe.run[1] === "-c" ? probe.run.slice(2) : probe.run).join(" ").replace(/\s+/g, " ");
+      return `run ${line.length > 100 ? `${line.slice(0, 100)}…` : line}`;
+    }
   }
 }
 
@@ -142,47 +145,6 @@ function shown(url: string): string {
   return url.replace(/\/\/[^/?#]*@/, "//***@").replace(/([?&][^=&#]*(?:token|key|secret|pass|auth|sig)[^=&#]*=)[^&#]*/gi, "$1***");
 }
 
-function resultOf(error: unknown): "fail" | "unasked" {
-  return causesOf(error).every((cause) => ownTrouble.has(codeOf(cause))) ? "unasked" : "fail";
-}
+const sentenceOf = (error: unknown) => (error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ").trim();
 
-/** A name with several addresses fails with one error for each. */
-function causesOf(error: unknown): readonly unknown[] {
-  return error instanceof AggregateError && error.errors.length > 0 ? error.errors : [error];
-}
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
-}
-
-const words: Readonly<Record<string, string>> = {
-  ECONNREFUSED: "connection refused",
-  ECONNRESET: "connection broken off",
-  EPIPE: "connection broken off",
-  ETIMEDOUT: "no answer to the connection",
-  EHOSTUNREACH: "host unreachable",
-  ENETUNREACH: "network unreachable",
-  ENETDOWN: "network down",
-  ENOTFOUND: "no such host",
-  EAI_AGAIN: "the name can't be resolved at the moment",
-  EMFILE: "pgo has too many open files",
-  ENFILE: "the host has too many open files",
-  ENOMEM: "out of memory",
-  ENOBUFS: "out of network buffers",
-  EADDRNOTAVAIL: "no local address or port is free",
-  EACCES: "pgo may not connect",
-  EPERM: "pgo may not connect",
-};
-
-/** Tells of the first address that failed by its own fault, if there is one. */
-function wordsOf(error: unknown): string {
-  const causes = causesOf(error);
-  const cause = causes.find((one) => !ownTrouble.has(codeOf(one))) ?? causes[0];
-  const code = codeOf(cause);
-  if (code.startsWith("HPE_")) return "the answer is not HTTP";
-  return words[code] ?? oneLine(cause);
-}
-
-const oneLine = (error: unknown) => (error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ").trim();
-
-const duration = (ms: number) => (ms < 1000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 100) / 10} s`);
+const duration = (ms: number) => (ms < 1000 ? `${String(Math.round(ms))} ms` : `${String(Math.round(ms / 100) / 10)} s`);

@@ -145,6 +145,7 @@ export const history: readonly HistoryEntry[] = [
     finishedAt: ago(636),
     outcome: "rolled-back",
     description: "web.service not healthy after 60 s: GET http://127.0.0.1:8080/ready: 503 (12 of 12 probes)",
+    evidence: [],
     reasons: ["web.service restarts: Image= changed in web.container"],
     steps: [
       { kind: "write", target: "web.container", because: "changed in Git", ms: 12, error: null },
@@ -169,6 +170,7 @@ export const history: readonly HistoryEntry[] = [
     finishedAt: null,
     outcome: null,
     description: "",
+    evidence: [],
     reasons: [],
     steps: [],
   },

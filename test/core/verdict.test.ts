@@ -10,6 +10,7 @@ import type { Check, Patience, Sample } from "../../src/core/health.ts";
 import { serviceName } from "../../src/core/names.ts";
 import { follow, mostTelling, newTrack, verdict, type Look, type Verdict } from "../../src/core/verdict.ts";
 import { bundleOf } from "./model.ts";
+import { httpProbe } from "./probe.ts";
 
 const start = new Date("2026-01-01T00:00:00Z");
 const at = (seconds: number) => new Date(start.getTime() + seconds * 1000);
@@ -35,7 +36,7 @@ function unit(name: string): Unit {
 
 const process: Check = { by: "process", patience };
 const podman: Check = { by: "podman", patience };
-const http: Check = { by: "probe", probe: { kind: "http", url: "http://x/", status: [200], contains: undefined }, patience };
+const http: Check = { by: "probe", probe: httpProbe, patience };
 const patient = (check: Check, changes: Partial<Patience>): Check => ({ ...check, patience: { ...patience, ...changes } });
 
 type Seen = Partial<Omit<Look, "at" | "activeSince" | "container">> & {
@@ -102,12 +103,13 @@ suite("Kubernetes YAML", () => {
     ["up, and no container there", [look(6, { container: null })], "starting: none of its containers is there"],
   ]);
 
-  test("of several containers the one that ended badly says most, then the one that started last", () => {
+  test("of several containers the one that ended badly says most, then one that is not healthy, then the one that started last", () => {
     const one = (service: string, id: string, state: string, exitCode: number, second: number) => ({
       service: serviceName(service),
       id,
       state,
       exitCode,
+      health: undefined as "healthy" | "unhealthy" | "starting" | undefined,
       startedAt: at(second),
     });
     const containers = [
@@ -116,11 +118,15 @@ suite("Kubernetes YAML", () => {
       one("b.service", "old", "running", 0, 1),
       one("b.service", "done", "exited", 0, 2),
       one("b.service", "young", "running", 0, 3),
+      { ...one("c.service", "sick", "running", 0, 1), health: "unhealthy" as const },
+      { ...one("c.service", "slow", "running", 0, 2), health: "starting" as const },
+      { ...one("c.service", "well", "running", 0, 3), health: "healthy" as const },
     ];
     for (const some of [containers, containers.toReversed()])
       assert.deepEqual([...mostTelling(some)].map(([service, { id }]) => `${service} ${id}`).sort(), [
         "a.service crashed",
         "b.service young",
+        "c.service sick",
       ]);
   });
 });

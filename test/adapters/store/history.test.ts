@@ -33,6 +33,7 @@ test("a deployment has no outcome until it is finished, then all that was done",
     outcome: undefined,
     description: "",
     steps: [],
+    evidence: [],
   });
   const steps = [
     { kind: "write", target: "web.container", because: "Image= changed", ms: 1.5, error: null },
