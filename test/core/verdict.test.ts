@@ -90,7 +90,9 @@ function table(name: string, check: Check, rows: readonly (readonly [string, rea
 }
 
 suite("Kubernetes YAML", () => {
-  const container = (state: string, exitCode: number) => ({ container: { name: "site-web", state, exitCode, health: undefined } });
+  const container = (state: string, exitCode: number, health?: "healthy" | "unhealthy") => ({
+    container: { name: "site-web", state, exitCode, health },
+  });
   table("site.kube", process, [
     ["up long enough", [look(1), look(6)], "healthy"],
     ["up, with a container that has done its work and ended", [look(6, container("exited", 0))], "healthy"],
@@ -99,6 +101,12 @@ suite("Kubernetes YAML", () => {
       "up, with a container that ends badly again and again",
       [look(6, container("exited", 1)), look(60, container("exited", 1))],
       "unhealthy!: not healthy after 60 s: its container site-web has ended with 1 (2 of 2 probes)",
+    ],
+    ["up, with a container that its own check finds well", [look(6, container("running", 0, "healthy"))], "healthy"],
+    [
+      "up, with a container that its own check finds ill",
+      [look(6, container("running", 0, "unhealthy"))],
+      "starting: Podman's health check fails: see podman inspect (its container site-web)",
     ],
     ["up, and no container there", [look(6, { container: null })], "starting: none of its containers is there"],
   ]);
