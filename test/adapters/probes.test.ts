@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { suite, test, type TestContext } from "node:test";
 import { promisify } from "node:util";
 
-import { openProber, type ProberParts } from "../../src/adapters/probes.ts";
+import { openProber, type ProberParts } from "../../src/adapters/probes/probes.ts";
 import type { HttpRequest, Probe, Sample, TcpTalk } from "../../src/core/health.ts";
 import { success, trouble } from "../../src/core/result.ts";
 import { httpProbe } from "../core/probe.ts";

@@ -2,10 +2,10 @@
 
 import { connect } from "node:net";
 
-import type { Probe, Sample } from "../core/health.ts";
-import type { Clock, Podman, Prober } from "../ports.ts";
-import { askHttp, type ReadSecret } from "./probe-http.ts";
-import { fail, findingOf, pass, unasked, type Finding } from "./probe-trouble.ts";
+import type { Probe, Sample } from "../../core/health.ts";
+import type { Clock, Podman, Prober } from "../../ports.ts";
+import { askHttp, type ReadSecret } from "./http.ts";
+import { fail, findingOf, pass, unasked, type Finding } from "./trouble.ts";
 
 type TcpProbe = Extract<Probe, { kind: "tcp" }>;
 type CommandProbe = Extract<Probe, { kind: "command" }>;

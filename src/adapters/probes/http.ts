@@ -5,9 +5,9 @@ import { request as httpRequest, validateHeaderValue, type IncomingMessage, type
 import { request as httpsRequest } from "node:https";
 import { runInNewContext } from "node:vm";
 
-import type { Probe, SecretHeader } from "../core/health.ts";
-import { success, trouble, type Result } from "../core/result.ts";
-import { codeOf, fail, pass, unasked, type Finding } from "./probe-trouble.ts";
+import type { Probe, SecretHeader } from "../../core/health.ts";
+import { success, trouble, type Result } from "../../core/result.ts";
+import { codeOf, fail, pass, unasked, type Finding } from "./trouble.ts";
 
 export type HttpProbe = Extract<Probe, { kind: "http" }>;
 

@@ -1,9 +1,9 @@
 /** Values of the secrets that headers of probes name. */
 
-import type { SecretReference } from "../core/config.ts";
-import { success, trouble, type Result } from "../core/result.ts";
-import type { Secrets } from "../ports.ts";
-import type { ReadSecret } from "./probe-http.ts";
+import type { SecretReference } from "../../core/config.ts";
+import { success, trouble, type Result } from "../../core/result.ts";
+import type { Secrets } from "../../ports.ts";
+import type { ReadSecret } from "./http.ts";
 
 /** `read`: of one that the host's pgo.toml names. Names that Git gives are looked up as those of env files are. */
 export function openProbeSecrets(secrets: Secrets, read: (reference: SecretReference) => Promise<Result<string, string>>): ReadSecret {
