@@ -70,8 +70,8 @@ export function renderDeployment(entry: HistoryEntry, view: View): string {
       "",
       heading(`${service} WHEN IT FAILED`, view),
       ...wrap(state, 2, view),
-      ...journal.map((line) => `  ${line}`),
-      ...(log.length === 0 ? [] : [`  its container's own log:`, ...log.map((line) => `  ${line}`)]),
+      ...journal.flatMap((line) => wrap(line, 2, view, 2)),
+      ...(log.length === 0 ? [] : [`  its container's own log:`, ...log.flatMap((line) => wrap(line, 2, view, 2))]),
     ]),
   ]);
 }
