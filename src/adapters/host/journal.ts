@@ -7,7 +7,7 @@ import type { Run } from "./run.ts";
 /** In milliseconds; journals on a slow card with a year in them take seconds. */
 const deadlineMs = 8000;
 
-/** `--user-unit` for a user's: `--user` reads only files of the user's own, which there are none of where journals are kept in memory (journalctl(1)). */
+/** `--user-unit` for those of a user's systemd (journalctl(1)); a user who lingers may read them by a unit of its own (tried with systemd 257). */
 export function openJournalReader(mode: "rootful" | "rootless", run: Run): Pick<Host, "journal"> {
   return {
     async journal(service, lines, signal) {
