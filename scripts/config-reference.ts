@@ -107,6 +107,9 @@ function bare(schema: z.core.$ZodType): z.core.$ZodType {
 }
 
 function typeOf(schema: z.core.$ZodType): string {
+  const named = schema instanceof z.ZodType ? schema.meta()?.["type"] : undefined;
+  if (typeof named === "string") return named;
+  if (schema instanceof z.ZodRecord) return "table by name";
   if (schema instanceof z.ZodPipe) return "duration";
   if (schema instanceof z.ZodString || schema instanceof z.ZodURL) return "text";
   if (schema instanceof z.ZodNumber) return "whole number";
@@ -121,7 +124,7 @@ function typeOf(schema: z.core.$ZodType): string {
 
 function fallbackOf(schema: z.core.$ZodType): string {
   if (schema instanceof z.ZodOptional) return "-";
-  if (!(schema instanceof z.ZodDefault)) return "required";
+  if (!(schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault)) return "required";
   const value = schema.def.defaultValue;
   return bare(schema) instanceof z.ZodPipe ? `\`"${durationText(Number(value))}"\`` : `\`${JSON.stringify(value)}\``;
 }

@@ -11,8 +11,9 @@ import { openJournal } from "./adapters/journal/journal.ts";
 import { logSink } from "./adapters/journal/log.ts";
 import { openMetrics, type Metrics } from "./adapters/journal/metrics.ts";
 import { openPodman } from "./adapters/podman/podman.ts";
-import { openProber } from "./adapters/probes.ts";
 import { openKeyedDigest, openSealed } from "./adapters/sealed/sealed.ts";
+import { openProber } from "./adapters/probes/probes.ts";
+import { openProbeSecrets } from "./adapters/probes/secrets.ts";
 import { openSecrets, readSecret } from "./adapters/secrets.ts";
 import { openStore } from "./adapters/store/store.ts";
 import { commands } from "./controller/control.ts";
@@ -20,7 +21,7 @@ import { Bundles, type Context } from "./controller/context.ts";
 import { Loop } from "./controller/loop.ts";
 import { Reach } from "./controller/reach.ts";
 import { Renderings } from "./controller/rendering.ts";
-import type { Config } from "./core/config.ts";
+import type { Config, SecretReference } from "./core/config.ts";
 import type { Event } from "./core/event.ts";
 import { openControl } from "./http/control.ts";
 import { openMetricsServer } from "./http/server.ts";
@@ -49,7 +50,7 @@ export async function openContext(config: Config, places: Places, environment: N
   const warn = (message: string) => {
     journal.tell({ type: "warning", subject: "secrets", message });
   };
-  const podman = closing.use(openPodman({ socket: podmanSocket(places, environment) }));
+  const podman = closing.use(openPodman({ socket: podmanSocket(places, environment), mode: places.mode }));
   const host = closing.use(await openHost(hostOptions(config, places, environment, clock), signal));
   const bundles = new Bundles(store, config.state.directory);
   await bundles.template();
@@ -62,6 +63,8 @@ export async function openContext(config: Config, places: Places, environment: N
     watched: [ageKeyFile(age)].filter((path) => path !== undefined),
     clock,
   });
+  const named = (reference: SecretReference) =>
+    readSecret(reference, { ...config.secrets, own: ownSecretsIn(config.state.directory), environment, warn });
   const context: Context = {
     config,
     clock,
@@ -75,11 +78,11 @@ export async function openContext(config: Config, places: Places, environment: N
     reach: new Reach({ host, podman, journal, clock }),
     git: openGit({
       directory: `${config.state.directory}/git`,
-      secrets: (reference) => readSecret(reference, { ...config.secrets, own: ownSecretsIn(config.state.directory), environment, warn }),
+      secrets: named,
       environment,
     }),
     podman,
-    prober: openProber({ clock }),
+    prober: openProber({ clock, podman, secret: openProbeSecrets(secrets, named) }),
     host,
     logs: logsCommand(places.mode),
   };

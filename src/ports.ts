@@ -4,6 +4,8 @@ import type { Adoption, HandMade, OldFile } from "./core/adopt.ts";
 import type { Bundle, BundleFile, Problem, TreeEntry } from "./core/bundle.ts";
 import type { Source } from "./core/config.ts";
 import type { Event, Happening } from "./core/event.ts";
+import type { PortMapping } from "./core/addresses.ts";
+import type { Evidence } from "./core/evidence.ts";
 import type { Health, Probe, Sample, UnitHealth } from "./core/health.ts";
 import type { Endpoint } from "./core/endpoint.ts";
 import type { ApplicationId, Digest, RelativePath, Revision, ServiceName, SourceName } from "./core/names.ts";
@@ -108,6 +110,8 @@ export interface Host {
   disable(service: ServiceName, signal: AbortSignal): Promise<Result<void, string>>;
   /** Which of these units are enabled. */
   enabled(names: readonly ServiceName[], signal: AbortSignal): Promise<ReadonlySet<ServiceName>>;
+  /** The last lines of a unit's journal on the host, with their times, oldest first; the trouble says why there are none. */
+  journal(service: ServiceName, lines: number, signal: AbortSignal): Promise<Result<readonly string[], string>>;
   /** No error if the unit is unknown. */
   resetFailed(service: ServiceName, signal: AbortSignal): Promise<void>;
   /** systemd's own environment block, which it gives to every service (systemctl(1), show-environment). */
@@ -153,6 +157,15 @@ export interface Podman {
   hasImage(image: string, signal: AbortSignal): Promise<boolean>;
   /** `authFile`: the quadlet's AuthFile=; without it, what `podman login` left on the host. The trouble says what to do. */
   pull(image: string, authFile: string | undefined, signal: AbortSignal): Promise<Result<void, string>>;
+  /**
+   * Runs a program inside a running container until it ends. Aborting ends the waiting alone: Podman can't end the program, so it is not
+   * started once more while it still runs there. The trouble is Podman's refusal; throws where it can't be asked.
+   */
+  exec(container: string, command: ContainerCommand, signal: AbortSignal): Promise<Result<Executed, string>>;
+  /** An address at which the host reaches a container's own ports, on a network of its own or the host's; undefined where there is none. */
+  address(container: string, signal: AbortSignal): Promise<string | undefined>;
+  /** The last lines that a container has written, both streams, oldest first; none of one that is gone. */
+  logs(container: string, lines: number, signal: AbortSignal): Promise<readonly string[]>;
   /** To a container's first process: `HUP`. The container goes on, unless that process ends. */
   signal(container: string, name: string, signal: AbortSignal): Promise<Result<void, string>>;
   /** Removes a network that no container uses; no error if it is gone. */
@@ -212,6 +225,24 @@ export interface ContainerState {
   /** Podman's own health check; undefined where it has none. */
   readonly health: "healthy" | "unhealthy" | "starting" | undefined;
   readonly startedAt: Date | undefined;
+  /** What it publishes, with the host's port that Podman chose; of a pod's member what the pod does. */
+  readonly ports: readonly PortMapping[];
+}
+
+export interface ContainerCommand {
+  /** Program and arguments. */
+  readonly run: readonly string[];
+  /** Undefined: the container's own. */
+  readonly user: string | undefined;
+  /** Bytes of output that are kept. */
+  readonly limit: number;
+}
+
+export interface Executed {
+  /** 126 and 127 where the program can't be run or is not there, as a shell has it. */
+  readonly code: number;
+  /** Its beginning, of both streams as they came. */
+  readonly output: string;
 }
 
 // ---- Secrets ----
@@ -309,6 +340,8 @@ export interface Store {
   /** A new deployment with no outcome yet; answers its id. */
   beginDeployment(deployment: NewDeployment): number;
   addStep(deployment: number, step: StepRecord): void;
+  /** What was found where it failed; takes the place of what was saved before. */
+  saveEvidence(deployment: number, evidence: readonly Evidence[]): void;
   /** Rows of the containers table for a deployment. */
   saveContainers(deployment: number, containers: readonly ContainerRow[]): void;
   finishDeployment(settled: Settled): void;
@@ -426,6 +459,8 @@ export interface DeploymentRecord extends NewDeployment {
   readonly outcome: Settled["outcome"] | undefined;
   readonly description: string;
   readonly steps: readonly StepRecord[];
+  /** Of a rollout that failed; empty where it did not. */
+  readonly evidence: readonly Evidence[];
 }
 
 export interface EventRow {

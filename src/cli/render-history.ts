@@ -25,7 +25,21 @@ export function renderHistory(entries: readonly HistoryEntry[], view: View): str
 }
 
 export function renderDeployment(entry: HistoryEntry, view: View): string {
-  const { id, source, application, revision, author, subject, cause, startedAt, finishedAt, description, reasons, steps } = entry;
+  const {
+    id,
+    source,
+    application,
+    revision,
+    author,
+    subject,
+    cause,
+    startedAt,
+    finishedAt,
+    description,
+    reasons,
+    steps,
+    evidence,
+  } = entry;
   const [state] = table([[outcomeCell(entry)]], 0, view);
   const took = finishedAt === null ? "" : `, took ${span(Date.parse(finishedAt) - Date.parse(startedAt))}`;
   const facts = table(
@@ -51,6 +65,13 @@ export function renderDeployment(entry: HistoryEntry, view: View): string {
       lines[index] ?? "",
       ...(because === "" ? [] : wrap(because, 6, view).map((line) => paint(line, "dim", view))),
       ...(error === null ? [] : wrap(`failed: ${error}`, 6, view).map((line) => paint(line, "bad", view))),
+    ]),
+    ...evidence.flatMap(({ service, state, journal, log }) => [
+      "",
+      heading(`${service} WHEN IT FAILED`, view),
+      ...wrap(state, 2, view),
+      ...journal.flatMap((line) => wrap(line, 2, view, 2)),
+      ...(log.length === 0 ? [] : [`  its container's own log:`, ...log.flatMap((line) => wrap(line, 2, view, 2))]),
     ]),
   ]);
 }

@@ -304,7 +304,8 @@ async function seen(
   const verdicts = await lookOnce({ bundle, survey }, context, signal);
   const seenNow = worst(verdicts.map((one) => one.health));
   // A service on its way up is not healthy again yet.
-  const health = seenNow === "starting" ? record.health : seenNow;
+  const isOpen = seenNow === "starting" || (seenNow === "waiting" && record.health === "unhealthy");
+  const health = isOpen ? record.health : seenNow;
   const bad = verdicts.find((one) => one.health === "unhealthy");
   if (health !== record.health && (health === "unhealthy" || (health === "healthy" && record.health === "unhealthy")))
     journal.tell({

@@ -26,6 +26,7 @@ import type { ApplicationRecord, ContainerRow, StoredBundle } from "../ports.ts"
 import { apply, pullImages, type Failure } from "./apply.ts";
 import { adoptionsOf, saveAdoptions } from "./adopt.ts";
 import { liveBundles, type Context } from "./context.ts";
+import { keepEvidence } from "./evidence.ts";
 import { inheritance, takeOver } from "./inherit.ts";
 import { observe, type Observation } from "./observe.ts";
 import { unknownStart } from "../core/observe.ts";
@@ -161,12 +162,16 @@ async function applyGoal(rollout: Applying, course: Course, context: Context, si
   const done = await applyTarget(rollout, rollout.goal, course, context, signal);
   const now = context.clock.now();
   if (done === undefined) return applied(rollout, now);
+  await keepTraces(rollout, undefined, context, signal);
   return giveUp(rollout, done, context);
 }
 
 async function verifyGoal(rollout: Verifying, course: Course, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {
   const verification = await verifyTarget(rollout, rollout.goal, rollout.since, context, signal);
-  if (verification.trouble !== undefined) return giveUp(rollout, verification.trouble, context, verification);
+  if (verification.trouble !== undefined) {
+    await keepTraces(rollout, verification, context, signal);
+    return giveUp(rollout, verification.trouble, context, verification);
+  }
   const now = context.clock.now();
   const took = `${Math.round((now.getTime() - rollout.startedAt.getTime()) / 100) / 10} s`;
   const well = rollout.goal === "absent" ? "removed" : `${describeHealth(verification.verdicts)} after ${took}`;
@@ -190,6 +195,20 @@ async function goBack(rollout: Reverting, context: Context, signal: AbortSignal)
       ? `${rollout.because}; ${wasAdopting ? "it was taken away again, and what was there before it is back" : "there was nothing to go back to, so it was taken away again"}`
       : `${rollout.because}; back on the last good version`;
   return settle(reverted(rollout, now, said), { verification }, context);
+}
+
+/** Of the units that failed, the worst first; without a verification that whose step failed. */
+async function keepTraces(
+  { deployment, goal, fallback }: Rollout,
+  verification: Verification | undefined,
+  context: Context,
+  signal: AbortSignal,
+): Promise<void> {
+  const bundles = [bundleOf(goal, context), bundleOf(fallback, context)].filter((one) => one !== undefined);
+  const failed = context.store.deployment(deployment)?.steps.flatMap(({ target, error }) => (error === null ? [] : [target])) ?? [];
+  const units = bundles.flatMap((one) => one.units.map(({ service }) => service));
+  const services = verification?.culprits ?? units.filter((service) => failed.includes(service));
+  await keepEvidence({ deployment, services: [...new Set(services)], bundles }, context, signal);
 }
 
 /** The last good can't be undone: when drift repair fails there is no other version to go to. */
@@ -261,7 +280,7 @@ async function verifyTarget(
   signal: AbortSignal,
 ): Promise<Verification> {
   const bundle = bundleOf(target, context);
-  if (bundle === undefined) return { verdicts: [], containers: new Map(), trouble: undefined };
+  if (bundle === undefined) return { verdicts: [], containers: new Map(), trouble: undefined, culprits: [] };
   // Those of other applications that stopped with a network which was made anew, and were started again.
   const steps = context.store.deployment(deployment)?.steps ?? [];
   const started = new Set(steps.flatMap((step) => (step.kind === "start" ? [step.target] : [])));

@@ -157,6 +157,7 @@ export function historyEntry(record: DeploymentRecord): HistoryEntry {
     description: record.description,
     reasons: record.reasons,
     steps: record.steps,
+    evidence: record.evidence,
   };
 }
 

@@ -1,15 +1,17 @@
 /** Looks at an application's units until all are healthy, or one can't become so any more. */
 
-import type { Bundle, Unit } from "../core/bundle.ts";
+import type { Bundle } from "../core/bundle.ts";
 import { checkIn } from "../core/checks.ts";
-import { roleOf } from "../core/kinds.ts";
-import type { Check, Health, Sample } from "../core/health.ts";
+import type { Health, Sample } from "../core/health.ts";
 import type { ServiceName } from "../core/names.ts";
+import { dependsOn } from "../core/order.ts";
 import { reasonOf } from "../core/result.ts";
 import { follow, isUp, mostTelling, newTrack, verdict, type Look, type Track, type Verdict } from "../core/verdict.ts";
+import { blame, excused, inLevels, needsAmong, type Needs } from "../core/waiting.ts";
 import type { ContainerState, ServiceState } from "../ports.ts";
-import type { Context } from "./context.ts";
+import { liveBundles, type Context } from "./context.ts";
 import { servicesOf, type Survey } from "./observe.ts";
+import { sampleOf, type Asked } from "./probing.ts";
 
 export interface Verification {
   readonly verdicts: readonly Verdict[];
@@ -17,6 +19,8 @@ export interface Verification {
   readonly containers: ReadonlyMap<ServiceName, ContainerState>;
   /** The first unit that is unhealthy, in words; undefined when all are healthy. */
   readonly trouble: string | undefined;
+  /** Services that are to blame, the root first. */
+  readonly culprits: readonly ServiceName[];
 }
 
 /** What is looked at: an application's units, and those of others that its rollout had to stop. */
@@ -28,37 +32,40 @@ export interface Subjects {
   readonly refreshed: ReadonlySet<ServiceName>;
 }
 
-/** The first wait between two looks; it doubles up to the unit's interval, so that what is quickly up is quickly seen. */
-const firstWait = 100;
-
 /**
- * Ends with the last unit's success or the first one's final failure; every deadline is bounded, so it ends. Throws HostAway where a
- * deadline passes while systemd or Podman can't be asked: that is no failure of the unit's.
+ * Ends with the last unit's success or the first one's final failure; every deadline is bounded, so it ends. A unit that waits for another
+ * has its deadline from when that one is healthy. Throws HostAway where a deadline passes while systemd or Podman can't be asked: that is
+ * no failure of the unit's.
  */
 export async function verify(subjects: Subjects, since: Date, context: Context, signal: AbortSignal): Promise<Verification> {
-  const watched = [subjects.bundle, ...subjects.others].flatMap((bundle) =>
+  const own = [subjects.bundle, ...subjects.others].flatMap((bundle) =>
     watch(bundle, { since, refreshed: subjects.refreshed }, context).filter(
       ({ unit }) => bundle === subjects.bundle || subjects.dependents.has(unit.service),
     ),
   );
+  const { watched, needs } = withNeeded(own, context);
   let containers: ReadonlyMap<ServiceName, ContainerState> = new Map();
-  for (let wait = firstWait; ; wait *= 2) {
+  for (;;) {
     let blind = false;
     try {
-      containers = await lookAt(watched, undefined, context, signal);
+      containers = await lookAt({ watched, needs }, undefined, context, signal);
     } catch (error) {
       // systemd or Podman that can't be asked says nothing about the units; their deadlines go on.
       signal.throwIfAborted();
       blind = true;
       for (const one of watched) one.track = { ...one.track, message: reasonOf(error) };
     }
-    const verdicts = judgeAll(watched, context.clock.now());
-    const bad = verdicts.find((one) => one.final && one.health === "unhealthy");
+    const now = context.clock.now();
+    const all = excused(judgeAll(watched, now), needs);
+    for (const one of own) if (!blind && all.some((verdict) => isPatient(verdict, one, own))) one.track = { ...one.track, since: now };
+    const verdicts = all.filter(({ service }) => own.some(({ unit }) => unit.service === service));
+    const bad =
+      verdicts.find((one) => one.final && one.health === "unhealthy") ?? verdicts.find((one) => one.final && one.health !== "healthy");
     if (bad !== undefined && blind) await context.reach.check(signal);
-    const own = verdicts.filter(({ service }) => !subjects.dependents.has(service));
-    if (bad !== undefined) return { verdicts: own, containers, trouble: `${bad.service} ${bad.message ?? "is unhealthy"}` };
-    if (verdicts.every((one) => one.health === "healthy")) return { verdicts: own, containers, trouble: undefined };
-    await context.clock.sleep(Math.min(wait, ...watched.map((one) => nextLook(one, context.clock.now()))), signal);
+    const told = verdicts.filter(({ service }) => !subjects.dependents.has(service));
+    if (bad !== undefined) return { verdicts: told, containers, trouble: blame(bad, verdicts), culprits: culprits(bad, all) };
+    if (verdicts.every((one) => one.health === "healthy")) return { verdicts: told, containers, trouble: undefined, culprits: [] };
+    await context.clock.sleep(Math.max(1, Math.min(...own.map((one) => nextLook(one, now)))), signal);
   }
 }
 
@@ -68,13 +75,11 @@ export async function lookOnce(
   context: Context,
   signal: AbortSignal,
 ): Promise<readonly Verdict[]> {
-  const watched = watch(bundle, { since: context.clock.now(), refreshed: new Set() }, context);
-  for (const one of watched) {
-    one.check = { ...one.check, patience: { ...one.check.patience, successThreshold: 1, failureThreshold: 1, startPeriod: 0 } };
-    one.track = { ...one.track, healthyAt: one.track.since };
-  }
-  await lookAt(watched, survey, context, signal);
-  return judgeAll(watched, context.clock.now());
+  const own = watch(bundle, { since: context.clock.now(), refreshed: new Set() }, context).map(seasoned);
+  const { watched, needs } = withNeeded(own, context);
+  await lookAt({ watched, needs }, survey, context, signal);
+  const services = new Set(bundle.units.map(({ service }) => service));
+  return excused(judgeAll(watched, context.clock.now()), needs).filter(({ service }) => services.has(service));
 }
 
 /** What an application's health is, from its units': the worst of them. */
@@ -83,14 +88,19 @@ export function worst(healths: readonly Health[]): Health {
   return order.find((health) => healths.includes(health)) ?? (healths.length === 0 ? "unknown" : "healthy");
 }
 
-interface Watched {
+interface Watched extends Asked {
   /** When it was reloaded, or before. */
   readonly refreshedAt: Date | undefined;
-  readonly application: Bundle["application"];
-  readonly unit: Unit;
-  check: Check;
   track: Track;
+  /** Until it is asked again, in milliseconds, and from when that counts. */
+  wait: number;
+  askedAt: Date | undefined;
 }
+
+/** The first wait between two looks; it doubles up to the unit's interval, so that what is quickly up is quickly seen. */
+const firstWait = 100;
+/** A command costs the host more than a look. */
+const firstCommandWait = 1000;
 
 function watch(
   bundle: Bundle,
@@ -99,30 +109,73 @@ function watch(
 ): readonly Watched[] {
   return bundle.units
     .filter((unit) => unit.starts)
-    .map((unit) => ({
-      application: bundle.application,
-      refreshedAt: refreshed.has(unit.service) ? since : undefined,
-      unit,
-      check: checkIn(bundle, unit, config),
-      track: newTrack(since),
-    }));
+    .map((unit) => {
+      const check = checkIn(bundle, unit, config);
+      return {
+        bundle,
+        refreshedAt: refreshed.has(unit.service) ? since : undefined,
+        unit,
+        check,
+        track: newTrack(since),
+        wait: check.by === "probe" && check.probe.kind === "command" ? firstCommandWait : firstWait,
+        askedAt: undefined,
+      };
+    });
+}
+
+/** Of what has been healthy before one look must do. */
+function seasoned(one: Watched): Watched {
+  const patience = { ...one.check.patience, successThreshold: 1, failureThreshold: 1, startPeriod: 0 };
+  return { ...one, check: { ...one.check, patience }, track: { ...one.track, healthyAt: one.track.since } };
+}
+
+/** Beside an application's units what they need of other applications: looked at, but not asked, and not this application's to judge. */
+function withNeeded(own: readonly Watched[], context: Context): { readonly watched: readonly Watched[]; readonly needs: Needs } {
+  const known = new Set(own.map(({ unit }) => unit.service));
+  const others = [...liveBundles(context).values()].flatMap((live) =>
+    live.units.some((other) => !known.has(other.service) && own.some(({ unit }) => dependsOn(unit, other)))
+      ? watch(live, { since: context.clock.now(), refreshed: new Set() }, context)
+      : [],
+  );
+  const needed = others.filter(({ unit: other }) => !known.has(other.service) && own.some(({ unit }) => dependsOn(unit, other)));
+  const watched = [
+    ...own,
+    ...needed.map(seasoned).map((one) => {
+      const { patience, by } = one.check;
+      return { ...one, check: by === "probe" ? { by: "process" as const, patience } : one.check };
+    }),
+  ];
+  return { watched, needs: needsAmong(watched.map(({ unit }) => unit)) };
+}
+
+function culprits(bad: Verdict, all: readonly Verdict[]): readonly ServiceName[] {
+  const others = all.flatMap(({ service, health }) => (health === "unhealthy" ? [service] : []));
+  return [...new Set([bad.waitsFor?.service ?? bad.service, ...others])];
+}
+
+/** Whether a unit waits for one of its own kin: that has a deadline, and this one's begins after it. */
+function isPatient({ service, health, waitsFor }: Verdict, { unit }: Watched, own: readonly Watched[]): boolean {
+  return service === unit.service && health === "waiting" && own.some((other) => other.unit.service === waitsFor?.service);
 }
 
 function judgeAll(watched: readonly Watched[], now: Date): readonly Verdict[] {
   return watched.map(({ unit, check, track }) => verdict(track, unit, check, now));
 }
 
-/** A unit that lacks only its time up is looked at when that is over. */
-function nextLook({ check, track }: Watched, now: Date): number {
-  const { interval, minHealthyTime, successThreshold } = check.patience;
+/** In milliseconds. A unit that lacks only its time up is looked at when that is over, and every one when its deadline is. */
+function nextLook({ check, track, wait, askedAt }: Watched, now: Date): number {
+  const { deadline, minHealthyTime, successThreshold } = check.patience;
+  const end = (track.healthyAt ?? track.since).getTime() + deadline - now.getTime();
+  const regular = (askedAt ?? now).getTime() + wait - now.getTime();
+  const due = end > 0 ? Math.min(regular, end) : regular;
   const since = track.last?.activeSince;
-  if (track.passes < successThreshold || since === undefined) return interval;
+  if (track.passes < successThreshold || since === undefined) return due;
   const left = since.getTime() + minHealthyTime - now.getTime();
-  return left > 0 ? Math.min(interval, left + 1) : interval;
+  return left > 0 ? Math.min(due, left + 1) : due;
 }
 
 async function lookAt(
-  watched: readonly Watched[],
+  { watched, needs }: { readonly watched: readonly Watched[]; readonly needs: Needs },
   survey: Survey | undefined,
   context: Context,
   signal: AbortSignal,
@@ -133,29 +186,36 @@ async function lookAt(
     survey?.containers ?? context.podman.containers(signal),
   ]);
   const byService = mostTelling(containers);
-  await Promise.all(
-    watched.map(async (one) => {
-      const state = services.get(one.unit.service);
-      if (state === undefined) return;
-      const sample = await probe(one, state, context, signal);
-      const look = lookOf(state, byService, one.unit.service, sample, context.clock.now());
-      const activeSince = latest(look.activeSince, one.refreshedAt);
-      one.track = follow(one.track, one.unit, one.check, { ...look, activeSince });
-    }),
-  );
+  const healthy = new Set<ServiceName>();
+  // What a unit needs is asked before it, and where that is not healthy its own answer would say nothing.
+  for (const level of inLevels(watched, ({ unit }) => unit.service, needs))
+    await Promise.all(
+      level.map(async (one) => {
+        const { service } = one.unit;
+        const state = services.get(service);
+        if (state === undefined) return;
+        const now = context.clock.now();
+        const isBlocked = [...(needs.get(service) ?? [])].some((other) => !healthy.has(other));
+        const isEarly = one.askedAt !== undefined && nextLook(one, now) > 0;
+        // Another unit's turn: its last answer stands, unless it has gone down meanwhile.
+        if (!(isEarly && one.check.by === "probe" && isUp(state))) {
+          const sample = isBlocked ? undefined : await sampleOf(one, { state, container: byService.get(service) }, context, signal);
+          const look = lookOf(state, byService, service, sample, context.clock.now());
+          one.track = follow(one.track, one.unit, one.check, { ...look, activeSince: latest(look.activeSince, one.refreshedAt) });
+          if (!isEarly) later(one, context);
+        }
+        if (verdict(one.track, one.unit, one.check, context.clock.now()).health === "healthy") healthy.add(service);
+      }),
+    );
   return byService;
 }
 
-async function probe(
-  { application, unit, check }: Watched,
-  state: ServiceState,
-  context: Context,
-  signal: AbortSignal,
-): Promise<Sample | undefined> {
-  if (check.by !== "probe" || roleOf(unit.kind) !== "workload" || !isUp(state)) return undefined;
-  const sample = await context.prober.probe(check.probe, check.patience.timeout, signal);
-  context.journal.tell({ type: "probe", application, kind: check.probe.kind, result: sample.result });
-  return sample;
+/** Twice as long as before, up to the interval; by chance up to 10 % more or less, so that units and hosts don't fall into step. */
+function later(one: Watched, { clock }: Context): void {
+  const { interval } = one.check.patience;
+  if (one.askedAt !== undefined) one.wait *= 2;
+  one.wait = Math.min(one.wait, interval) * (0.9 + 0.2 * clock.chance());
+  one.askedAt = clock.now();
 }
 
 function lookOf(

@@ -1,9 +1,13 @@
 /** Which check vouches for a unit: the host's pgo.toml, then the application's, then the quadlet's HealthCmd=, then the default. */
 
 import type { Bundle, Problem, Unit } from "./bundle.ts";
-import type { Config, UnitHealthSettings } from "./config.ts";
-import type { Check, Patience, Probe } from "./health.ts";
+import type { Config } from "./config.ts";
+import { secretNames } from "./env-file.ts";
+import type { Check, HttpRequest, Patience, SecretHeader, WantedProbe } from "./health.ts";
+import type { UnitHealthSettings } from "./health-config.ts";
+import { roleOf } from "./kinds.ts";
 import { partsOf } from "./names.ts";
+import { lists, policyOf } from "./policy-config.ts";
 
 type Settings = Readonly<Record<string, UnitHealthSettings>>;
 
@@ -12,32 +16,70 @@ export interface CheckSources {
   readonly host: Settings;
   /** `[health]` of the host's pgo.toml. */
   readonly patience: Patience;
+  /** Where the application's files lie on the host. */
+  readonly directory: string;
+  /** Whether this host's policy lets the application have a secret. */
+  readonly allows: (secret: string) => boolean;
 }
 
-export function checkOf(unit: Unit, bundle: Bundle, { host, patience }: CheckSources): Check {
+export function checkOf(unit: Unit, bundle: Bundle, sources: CheckSources): Check {
   const own = settingsOf(unit, bundle.settings.health);
-  const over = settingsOf(unit, host);
-  const timing = { ...patience, ...timingOf(own), ...timingOf(over) };
-  const probe = probeOf(over) ?? probeOf(own);
+  const over = settingsOf(unit, sources.host);
+  const { application } = partsOf(bundle.application);
+  const named = (name: string) => secretNames(application, unit.service, name).filter(sources.allows);
+  const inFiles = (path: string) => (path.startsWith("/") ? path : `${sources.directory}/${plainPath(path)}`);
+  const wanted = [over, own].find((one) => one !== undefined && isAsking(one) && inability(unit, one) === undefined);
+  const probe = wanted && probeOf(wanted, named, inFiles);
+  const timing = { ...patient(sources.patience, probe), ...timingOf(own), ...timingOf(over) };
   if (probe !== undefined) return { by: "probe", probe, patience: timing };
-  return { by: unit.healthCmd ? "podman" : "process", patience: timing };
+  return { by: wanted?.check ?? (unit.healthCmd ? "podman" : "process"), patience: timing };
+}
+
+/**
+ * To run a program in a container Podman starts conmon, crun and the program, from the disk: a second on a Raspberry Pi is nothing
+ * unusual, several when it is busy; so less often, and with more time.
+ */
+function patient(patience: Patience, probe: WantedProbe | undefined): Patience {
+  if (probe?.kind !== "command") return patience;
+  return { ...patience, interval: Math.max(patience.interval, 5000), timeout: Math.max(patience.timeout, 15_000) };
 }
 
 /** The check of a unit as this host's configuration has it. */
-export function checkIn(bundle: Bundle, unit: Unit, { applications, health }: Pick<Config, "applications" | "health">): Check {
-  const host = applications.get(partsOf(bundle.application).application)?.health ?? {};
-  return checkOf(unit, bundle, { host, patience: health });
+export function checkIn(bundle: Bundle, unit: Unit, config: Pick<Config, "applications" | "health" | "quadlet" | "policy">): Check {
+  const host = config.applications.get(partsOf(bundle.application).application)?.health ?? {};
+  const { secrets } = policyOf(config.policy, bundle.application).rules;
+  return checkOf(unit, bundle, {
+    host,
+    patience: config.health,
+    directory: `${config.quadlet.directory}/${bundle.application}`,
+    allows: (name) => lists(secrets, name),
+  });
 }
 
-/** A `[health.…]` section that names no unit would vouch for nothing, silently. */
+/** A `[health.…]` section that names no unit, or asks one what it can't answer, would vouch for nothing, silently. */
 export function strayChecks(bundle: Bundle, file: string): readonly Problem[] {
-  return Object.keys(bundle.settings.health)
-    .filter((key) => !bundle.units.some((unit) => settingsNames(unit).includes(key)))
-    .map((key) => ({
-      file,
-      line: undefined,
-      message: `[health.${key}] names no unit of this application: there are ${bundle.units.map(baseOf).join(", ")}`,
-    }));
+  return Object.entries(bundle.settings.health).flatMap(([key, settings]) => {
+    const units = bundle.units.filter((one) => settingsNames(one).includes(key));
+    const problem = (message: string): Problem => ({ file, line: undefined, message: `[health.${key}] ${message}` });
+    if (units.length === 0) return [problem(`names no unit of this application: there are ${bundle.units.map(baseOf).join(", ")}`)];
+    // Of a container and a volume of the same name the container is meant.
+    const unable = units.map((unit) => inability(unit, settings));
+    const ca = settings.http?.ca && plainPath(settings.http.ca);
+    if (ca !== undefined && !bundle.files.some(({ path }) => path === ca))
+      return [problem(`ca: there is no file ${ca} in this application`)];
+    return unable[0] === undefined || unable.includes(undefined) ? [] : [problem(unable[0])];
+  });
+}
+
+/** Why a unit can't be asked so; undefined where it can. */
+function inability({ name, kind }: Unit, settings: UnitHealthSettings): string | undefined {
+  const { command, check } = settings;
+  if (!isAsking(settings) || check === "unit") return undefined;
+  const what = check ?? (["http", "tcp", "command"] as const).find((one) => settings[one] !== undefined) ?? "";
+  if (roleOf(kind) !== "workload") return `${what} can't be asked of ${name}: nothing of its own runs, its unit's state is what counts`;
+  if (command !== undefined && kind !== "container") return `command runs inside a container, and ${name} is none`;
+  if (check === "podman" && kind !== "container" && kind !== "kube") return `podman checks the health of containers, and ${name} is none`;
+  return undefined;
 }
 
 function settingsOf(unit: Unit, all: Settings): UnitHealthSettings | undefined {
@@ -56,11 +98,38 @@ export function baseOf(unit: Unit): string {
   return unit.name.slice(0, unit.name.lastIndexOf("."));
 }
 
-function probeOf(settings: UnitHealthSettings | undefined): Probe | undefined {
-  if (settings?.http !== undefined)
-    return { kind: "http", url: settings.http.url, status: settings.http.status, contains: settings.http.contains };
-  if (settings?.tcp !== undefined) return { kind: "tcp", host: settings.tcp.host, port: settings.tcp.port };
-  return undefined;
+/** Whether settings say what is asked, not only when. */
+function isAsking({ http, tcp, command, check }: UnitHealthSettings): boolean {
+  return [http, tcp, command, check].some((one) => one !== undefined);
+}
+
+const plainPath = (path: string) => path.replace(/^(?:\.\/+)+/, "");
+
+type Http = NonNullable<UnitHealthSettings["http"]>;
+type Named = (name: string) => readonly string[];
+
+function probeOf({ http, tcp, command }: UnitHealthSettings, named: Named, inFiles: (path: string) => string): WantedProbe | undefined {
+  if (http !== undefined) {
+    const request = requestOf(http, named, inFiles);
+    if (http.url !== undefined) return { kind: "http", url: http.url, ...request };
+    return { kind: "http", url: undefined, port: http.port ?? 0, path: http.path ?? "/", scheme: http.scheme ?? "http", ...request };
+  }
+  if (tcp !== undefined) return { kind: "tcp", host: tcp.host, port: tcp.port, send: tcp.send, expect: tcp.expect };
+  if (command === undefined) return undefined;
+  const { run, user, exit, contains } = command;
+  return { kind: "command", run: typeof run === "string" ? ["sh", "-c", run] : run, user, exit, contains };
+}
+
+function requestOf(http: Http, named: Named, inFiles: (path: string) => string): HttpRequest {
+  const { method, body, status, contains, matches, follow } = http;
+  const headers = Object.entries(http.headers).map(([name, value]): [string, string | SecretHeader] => {
+    if (typeof value === "string") return [name, value];
+    const { prefix, ...from } = value;
+    return [name, { from: "secret" in from ? { names: named(from.secret) } : from, prefix }];
+  });
+  const ca = http.ca === undefined ? undefined : inFiles(http.ca);
+  const tls = { verify: http.verify, ca, serverName: http.server_name };
+  return { method, headers: Object.fromEntries(headers), body, status, contains, matches, follow, tls };
 }
 
 function timingOf(settings: UnitHealthSettings | undefined): Partial<Patience> {

@@ -2,36 +2,17 @@
 
 import { z } from "zod";
 
-import { milliseconds } from "./duration.ts";
+import { absolute, positive, secretReference } from "./config-values.ts";
 import type { Patience } from "./health.ts";
+import { appUnitHealth, healthDefaults, hostUnitHealth, type UnitHealthSettings } from "./health-config.ts";
 import { policySettings, strayPolicies, type PolicySettings } from "./policy-config.ts";
 import { applicationSecrets, hostSecrets, type AgeKey } from "./secrets-config.ts";
 import { varsTable, type VarsTable } from "./vars-config.ts";
 import { NameError, applicationName, sourceName, type SourceName } from "./names.ts";
 import { bytes } from "./size.ts";
 
-/** A duration such as "90s" or "1h30m" (core/duration.ts), to milliseconds. */
-export const duration = z.string({ error: 'must be a duration like "90s"' }).transform((text, context) => {
-  const ms = milliseconds(text);
-  if (ms !== undefined) return ms;
-  context.addIssue({ code: "custom", message: 'must be a duration: a number and ms, s, m, h or d, like "90s", "5m" or "1h30m"' });
-  return z.NEVER;
-});
-
-const positive = duration.refine((ms) => ms > 0, "must be longer than zero");
-
-const absolute = z.string({ error: "must be an absolute path" }).startsWith("/", "must be an absolute path");
-
-/** Where a secret's value is: a file on the host, a variable (of pgo's environment or a *.env file of the secrets directory), a systemd credential. Never the value. */
-export const secretReference = z.union(
-  [
-    z.strictObject({ file: z.string().min(1).describe("A file on the host; a relative path is below the secrets directory.") }),
-    z.strictObject({ env: z.string().min(1).describe("A variable of pgo's environment or of a *.env file in the secrets directory.") }),
-    z.strictObject({ credential: z.string().min(1).describe("A systemd credential of pgo's unit.") }),
-  ],
-  { error: 'a secret is named, not written here: { file = "…" }, { env = "…" } or { credential = "…" }' },
-);
-export type SecretReference = z.infer<typeof secretReference>;
+export type { SecretReference } from "./config-values.ts";
+export type { UnitHealthSettings } from "./health-config.ts";
 
 const auth = z.union(
   [
@@ -92,58 +73,12 @@ const source = z.strictObject({
   allow_empty: z.boolean().default(false).describe("Whether a revision with no application may remove those that were there."),
 });
 
-const patience = {
-  deadline: positive.describe("A unit that is not healthy by then is unhealthy."),
-  interval: positive.describe("Time between two probes."),
-  timeout: positive.describe("For one probe."),
-  success_threshold: z.int().min(1).describe("Passes in a row that make a unit healthy."),
-  failure_threshold: z
-    .int()
-    .min(1)
-    .describe("Crashes in a row that end the waiting; failures in a row that make a healthy unit unhealthy."),
-  start_period: duration.describe("Failures this soon after a start don't count."),
-  min_healthy_time: duration.describe("A unit must have run this long without a restart."),
-};
-
-const health = z.strictObject({
-  deadline: patience.deadline.default(120_000),
-  interval: patience.interval.default(2000),
-  timeout: patience.timeout.default(3000),
-  success_threshold: patience.success_threshold.default(1),
-  failure_threshold: patience.failure_threshold.default(3),
-  start_period: patience.start_period.default(0),
-  min_healthy_time: patience.min_healthy_time.default(5000),
-});
-
-/** One unit's check: `[health.UNIT]` of an application's pgo.toml, `[application.NAME.health.UNIT]` of the host's. */
-const unitHealth = z
-  .strictObject({
-    http: z
-      .strictObject({
-        url: z.url({ protocol: /^https?$/, error: "must be an http:// or https:// address" }).describe("Asked with GET."),
-        status: z.array(z.int().min(100).max(599)).min(1).default([200]).describe("Answers that pass."),
-        contains: z.string().min(1).optional().describe("Must occur in the body."),
-      })
-      .optional()
-      .describe("GET; asked from the host's network."),
-    tcp: z
-      .strictObject({
-        port: z.int().min(1).max(65_535).describe("TCP port."),
-        host: z.string().min(1).default("127.0.0.1").describe("Name or address."),
-      })
-      .optional()
-      .describe("Connects, from the host's network."),
-    ...z.strictObject(patience).partial().shape,
-  })
-  .refine((check) => check.http === undefined || check.tcp === undefined, "http and tcp exclude each other: keep one");
-export type UnitHealthSettings = z.infer<typeof unitHealth>;
-
 /** Signals that a process may take as "read your files again"; one that ends it would be a restart. */
 const reactions = /^(?:restart|reload|none|signal:(?:HUP|INT|QUIT|USR1|USR2|ALRM|CONT|WINCH))$/;
 
 /** An application's own pgo.toml, in Git beside its quadlets. */
 export const applicationSettings = z.strictObject({
-  health: z.record(z.string(), unitHealth).default({}).describe("By unit file name without suffix, or by service name."),
+  health: z.record(z.string(), appUnitHealth).default({}).describe("By unit file name without suffix, or by service name."),
   vars: varsTable,
   secrets: applicationSecrets.prefault({}),
   instances: z
@@ -217,7 +152,7 @@ export function hostConfig(directories: Directories) {
     .strictObject({
       source: z.array(source).default([]),
       quadlet: quadlet.prefault({}),
-      health: health.prefault({}),
+      health: healthDefaults.prefault({}),
       secrets: secrets.prefault({}),
       state: state.prefault({}),
       metrics: metrics.prefault({}),
@@ -225,7 +160,10 @@ export function hostConfig(directories: Directories) {
       vars: varsTable,
       policy: policySettings.prefault({}),
       application: z
-        .record(named(applicationName), z.strictObject({ health: z.record(z.string(), unitHealth).default({}), vars: varsTable, adopt }))
+        .record(
+          named(applicationName),
+          z.strictObject({ health: z.record(z.string(), hostUnitHealth).default({}), vars: varsTable, adopt }),
+        )
         .default({})
         .describe("By application name; wins over the application's own pgo.toml."),
     })

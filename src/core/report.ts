@@ -72,6 +72,13 @@ export interface HistoryEntry {
     readonly ms: number;
     readonly error: string | null;
   }[];
+  /** What was found of the units that failed, secrets as ***. */
+  readonly evidence: readonly {
+    readonly service: string;
+    readonly state: string;
+    readonly journal: readonly string[];
+    readonly log: readonly string[];
+  }[];
 }
 
 export interface PlanReport {

@@ -49,6 +49,8 @@ export interface Track {
 export interface Verdict extends UnitHealth {
   /** Waiting longer can't change it. */
   readonly final: boolean;
+  /** The root of it, where it is `waiting`. */
+  readonly waitsFor?: Verdict;
 }
 
 export const newTrack = (since: Date): Track => ({
@@ -146,11 +148,12 @@ export function isUp(look: Pick<Look, "active">): boolean {
   return look.active === "active" || look.active === "reloading";
 }
 
-/** A service of Kubernetes YAML has several containers: one that ended badly says most, then the one that started last. */
+/** A service of Kubernetes YAML has several containers: one that ended badly says most, then one that is not healthy, then the one that started last. */
 export function mostTelling<Container extends ContainerLook>(
   containers: readonly Container[],
 ): ReadonlyMap<Container["service"], Container> {
-  const rank = (one: Container) => (endedBadly(one) ? Infinity : (one.startedAt?.getTime() ?? 0));
+  const order = [undefined, "healthy", "starting", "unhealthy"];
+  const rank = (one: Container) => (endedBadly(one) ? Infinity : order.indexOf(one.health) * 1e15 + (one.startedAt?.getTime() ?? 0));
   return new Map([...containers].sort((a, b) => (rank(a) < rank(b) ? -1 : 1)).map((container) => [container.service, container]));
 }
 
@@ -158,6 +161,7 @@ interface ContainerLook {
   readonly service: ServiceName;
   readonly state: string;
   readonly exitCode: number;
+  readonly health: "healthy" | "unhealthy" | "starting" | undefined;
   readonly startedAt: Date | undefined;
 }
 
@@ -179,10 +183,15 @@ function judge(unit: Unit, check: Check, look: Look): Judged {
   if (unit.kind === "kube" && container !== undefined && endedBadly(container))
     return { result: "fail", message: `its container ${container.name} has ended with ${container.exitCode}` };
   if (unit.kind === "kube" && container === undefined) return { result: "fail", message: "none of its containers is there" };
-  if (unit.kind === "container" && container?.state !== "running")
+  if (unit.kind === "kube" && check.by === "process" && container?.health !== undefined && container.health !== "healthy") {
+    const judged = judgePodman(container.health);
+    return judged.result === "pass" ? judged : { ...judged, message: `${judged.message} (its container ${container.name})` };
+  }
+  if (unit.kind === "container" && check.by !== "unit" && container?.state !== "running")
     return { result: "fail", message: `its container is ${container?.state ?? "not there"}` };
   switch (check.by) {
     case "process":
+    case "unit":
       return { result: "pass" };
     case "podman":
       return judgePodman(container?.health);

@@ -50,7 +50,22 @@ test("the port's promises", async (t) => {
     listed({ service: "plain.service" }),
     listed({ service: "made.service", state: "created", startedAt: -62135596800 }),
     listed({ service: "ended.service", state: "exited" }),
+    listed({ service: "hosted.service", id: "b".repeat(64) }),
+    listed({
+      ...{ service: "published.service", id: "a".repeat(64) },
+      ports: [
+        { host_ip: "127.0.0.1", container_port: 80, host_port: 18_080, range: 1, protocol: "tcp" },
+        { host_ip: "", container_port: 90, host_port: 38_709, range: 1, protocol: "tcp" },
+      ],
+    }),
   ];
+  fake.connections.set("a".repeat(64), { mode: "bridge", address: "10.88.0.2" }).set("b".repeat(64), { mode: "host", address: "" });
+  fake.written.set("a".repeat(64), "one\ntwo\n2:three\n");
+  fake.programs
+    .set("sh -c echo out; echo err >&2; exit 3", { output: "out\n2:err\n", code: 3 })
+    .set("65534: id -u", { output: "65534\n", code: 0 })
+    .set("sh -c i=0; while [ $i -lt 9000 ]; do echo 0123456789; i=$((i+1)); done", { output: "0123456789\n".repeat(9000), code: 0 })
+    .set("sleep 1000", { output: "", code: undefined });
   for (const image of ["localhost/test/busybox:latest", "127.0.0.1:5999/kept:1"]) fake.images.add(image);
   for (const name of ["team/one:1", "team/two:1"]) {
     fake.registry.set(`127.0.0.1:5000/${name}`, {});
@@ -69,6 +84,7 @@ test("the port's promises", async (t) => {
       return Promise.resolve();
     },
     valueOf: (name) => Promise.resolve(String(fake.secrets.get(name)?.value)),
+    reachesNetworks: true,
     version: /^5\.4\.2$/,
   });
   for (const call of fake.calls) assertSilent([call, decodeURIComponent(call)]);

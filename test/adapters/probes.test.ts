@@ -1,31 +1,51 @@
 /** The Prober port against real servers on this machine, which answer well and badly. */
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer as createHttpServer, type RequestListener } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
 import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from "node:net";
-import { test, type TestContext } from "node:test";
-import { openProber } from "../../src/adapters/probes.ts";
-import type { Probe, Sample } from "../../src/core/health.ts";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { suite, test, type TestContext } from "node:test";
+import { promisify } from "node:util";
+
+import { openProber, type ProberParts } from "../../src/adapters/probes/probes.ts";
+import type { HttpRequest, Probe, Sample, TcpTalk } from "../../src/core/health.ts";
+import { success, trouble } from "../../src/core/result.ts";
+import { httpProbe } from "../core/probe.ts";
+import { assertSilent, planted } from "../planted.ts";
 import { fakeClock } from "../fakes/clock.ts";
 
 const noon = new Date("2026-01-01T12:00:00Z");
 const idle = () => new AbortController().signal;
 
+const parts = (more: Partial<ProberParts> = {}): ProberParts => ({
+  clock: fakeClock({ now: noon }),
+  podman: { exec: () => Promise.reject(new Error("list containers: podman does not answer")) },
+  secret: (from) => Promise.resolve(success(JSON.stringify(from))),
+  ...more,
+});
+
 /** Probes and leaves out the time. */
-async function found(probe: Probe, timeout = 2000, signal = idle()): Promise<Omit<Sample, "at">> {
-  const { at, ...rest } = await openProber({ clock: fakeClock({ now: noon }) }).probe(probe, timeout, signal);
+async function found(probe: Probe, timeout = 2000, signal = idle(), more: Partial<ProberParts> = {}): Promise<Omit<Sample, "at">> {
+  const { at, ...rest } = await openProber(parts(more)).probe(probe, timeout, signal);
   assert.deepEqual(at, noon);
   return rest;
 }
 
-const http = (url: string, more: { status?: number[]; contains?: string } = {}): Probe => ({
-  kind: "http",
+const http = (url: string, { status = [200], ...more }: Omit<Partial<HttpRequest>, "status"> & { status?: number[] } = {}): Probe => ({
+  ...httpProbe,
   url,
-  status: more.status ?? [200],
-  contains: more.contains,
+  status: status.map((one) => ({ from: one, to: one })),
+  ...more,
 });
-const tcp = (port: number, host = "127.0.0.1"): Probe => ({ kind: "tcp", host, port });
+const tcp = (port: number, host = "127.0.0.1", talk: Partial<TcpTalk> = {}): Probe => ({
+  ...{ kind: "tcp", host, port, send: undefined, expect: undefined },
+  ...talk,
+});
 
 async function listen(t: TestContext, server: Server, host = "127.0.0.1"): Promise<number> {
   const sockets = new Set<Socket>();
@@ -214,3 +234,197 @@ test("an aborted probe throws the signal's reason, before and while it asks", as
     await assert.rejects(probing, (error) => error === reason);
   }
 });
+
+suite("what an HTTP probe sends", () => {
+  /** Answers with what it was asked, as JSON. */
+  const echo: RequestListener = (request, response) => {
+    const pieces: Buffer[] = [];
+    request.on("data", (piece: Buffer) => pieces.push(piece));
+    request.on("end", () => {
+      const { method, url, headers } = request;
+      response.end(JSON.stringify({ method, url, headers, body: Buffer.concat(pieces).toString() }));
+    });
+  };
+
+  test("its method, headers and body, and the secret that a header names, whatever the case of its name", async (t) => {
+    const url = await web(t, echo);
+    const secret: ProberParts["secret"] = (from) => Promise.resolve(success("names" in from ? from.names.join() : ""));
+    const headers = { "X-Token": { from: { names: ["A", "B"] }, prefix: "Bearer " }, "user-agent": "me" };
+    const matches = '"POST".*"x-token":"Bearer A,B".*"user-agent":"me".*"body":"hello"';
+    const probe = http(url, { method: "POST", headers, body: "hello", matches });
+    assert.deepEqual(await found(probe, 2000, idle(), { secret }), { result: "pass" });
+  });
+
+  test("a secret that can't be had, or can't be sent, is no failure of the unit's, and stays unsaid", async (t) => {
+    const url = await web(t, echo);
+    const headers = { "X-Token": { from: { env: "TOKEN" }, prefix: "" } };
+    const absent = await found(http(url, { headers }), 2000, idle(), { secret: () => Promise.resolve(trouble("secret TOKEN is not set")) });
+    assert.deepEqual(absent, { result: "unasked", message: `GET ${url}: header X-Token: secret TOKEN is not set` });
+    for (const value of planted) {
+      const said = await found(http(url, { headers, status: [500] }), 2000, idle(), { secret: () => Promise.resolve(success(value)) });
+      assert.notEqual(said.result, "pass");
+      assertSilent(said);
+    }
+  });
+
+  test("redirects as far as it is told to; a secret stays with the first server", async (t) => {
+    const other = await web(t, echo);
+    const url = await web(t, (request, response) => {
+      const to = { "/one": "/two", "/two": `${other}/three`, "/round": "/round", "/odd": "gopher://x/" }[request.url ?? ""];
+      if (to === undefined) echo(request, response);
+      else response.writeHead(request.url === "/one" ? 307 : 302, { Location: to }).end();
+    });
+    const headers = { "X-Token": { from: { env: "TOKEN" }, prefix: "" }, Authorization: "Basic eA==", "X-Plain": "plain" };
+    const follow = (path: string, limit: number, more = {}) =>
+      found(http(`${url}${path}`, { follow: limit, method: "POST", body: "b", headers, ...more }));
+    const arrived = '^\\{"method":"GET","url":"/three","headers":\\{(?!.*(x-token|authorization)).*"x-plain":"plain".*"body":""\\}$';
+    assert.deepEqual(await follow("/one", 2, { matches: arrived }), { result: "pass" });
+    assert.deepEqual(await follow("/one", 1), { result: "fail", message: `POST ${url}/one: 302 after 1 redirects` });
+    assert.deepEqual(await follow("/round", 10), { result: "fail", message: `POST ${url}/round: 302 after 10 redirects` });
+    assert.deepEqual(await follow("/odd", 1), { result: "fail", message: `POST ${url}/odd: redirected to gopher:` });
+  });
+});
+
+suite("what an HTTP probe takes for an answer", () => {
+  test("statuses in ranges", async (t) => {
+    const url = await web(t, (request, response) => response.writeHead(Number(request.url?.slice(1))).end());
+    const answers = [200, 204, 299, 300, 401];
+    const passing: number[] = [];
+    for (const status of answers) {
+      const probe = {
+        ...http(`${url}/${status}`),
+        status: [
+          { from: 200, to: 299 },
+          { from: 401, to: 401 },
+        ],
+      } as Probe;
+      if ((await found(probe)).result === "pass") passing.push(status);
+    }
+    assert.deepEqual(passing, [200, 204, 299, 401]);
+  });
+
+  test("a pattern that matches in the body, over several lines", async (t) => {
+    const url = await web(t, (_, response) => response.end("db: up\nqueue: 17\n"));
+    assert.deepEqual(await found(http(url, { matches: "^queue: \\d{1,2}$" })), { result: "pass" });
+    assert.deepEqual(await found(http(url, { matches: "^queue: \\d$" })), {
+      result: "fail",
+      message: `GET ${url}: 200, but /^queue: \\d$/ does not match in the answer`,
+    });
+  });
+
+  test("a pattern that would take for ever is ended, and said to", async (t) => {
+    const url = await web(t, (_, response) => response.end(`${"a".repeat(50)}b`));
+    assert.deepEqual(await found(http(url, { matches: "^(a+)+$" })), {
+      result: "fail",
+      message: `GET ${url}: 200, but to match /^(a+)+$/ takes longer than 100 ms: make it simpler`,
+    });
+  });
+});
+
+suite("an HTTPS probe", () => {
+  test("trusts whom it is told to, by the name that it is told, or nobody's word", async (t) => {
+    const { certificate, key, file } = await selfSigned(t, "web.example");
+    const port = await listen(
+      t,
+      createHttpsServer({ cert: certificate, key }, (_, response) => response.end("ok")),
+    );
+    const url = `https://127.0.0.1:${port}/`;
+    const ask = (tls: Partial<HttpRequest["tls"]>) => found(http(url, { tls: { ...httpProbe.tls, ...tls } }));
+    assert.deepEqual(await ask({}), {
+      result: "fail",
+      message: `GET ${url}: the certificate is self-signed: name its authority's certificate with ca, or set verify = false`,
+    });
+    assert.deepEqual(await ask({ verify: false }), { result: "pass" });
+    assert.deepEqual(await ask({ ca: file, serverName: "web.example" }), { result: "pass" });
+    assert.deepEqual(await ask({ ca: file }), {
+      result: "fail",
+      message: `GET ${url}: the certificate is for another name: set server_name`,
+    });
+    assert.deepEqual(await ask({ ca: "/nowhere.pem" }), {
+      result: "unasked",
+      message: `GET ${url}: ca file /nowhere.pem can't be read (ENOENT): it must lie where pgo can see it`,
+    });
+  });
+
+  test("says so where the other side speaks no TLS", async (t) => {
+    const url = (await web(t, (_, response) => response.end())).replace("http:", "https:");
+    assert.deepEqual(await found(http(url)), { result: "fail", message: `GET ${url}: the other side does not speak TLS: is it http?` });
+  });
+});
+
+test("a TCP probe says something and waits for an answer, also one that comes in pieces", async (t) => {
+  const port = await listen(
+    t,
+    createTcpServer((socket) =>
+      socket.on("data", (asked) => {
+        if (asked.toString() !== "PING\r\n") return socket.end("-ERR\r\n");
+        socket.write("+PO");
+        setTimeout(() => socket.write("NG\r\n"), 20);
+        return undefined;
+      }),
+    ),
+  );
+  const ask = (send: string) => found(tcp(port, "127.0.0.1", { send, expect: "+PONG" }));
+  assert.deepEqual(await ask("PING\r\n"), { result: "pass" });
+  assert.deepEqual(await ask("HELLO\r\n"), {
+    result: "fail",
+    message: `connect 127.0.0.1:${port}: "+PONG" did not come: the other side has ended the connection`,
+  });
+});
+
+suite("a command probe", () => {
+  const command = (more: Partial<Extract<Probe, { kind: "command" }>> = {}): Probe => ({
+    ...{ kind: "command", container: "c1", run: ["pg_isready", "-q"], user: undefined, exit: [0], contains: undefined },
+    ...more,
+  });
+  const ending = (code: number, output = "") => ({ podman: { exec: () => Promise.resolve(success({ code, output })) } });
+
+  test("passes by its exit code and what it writes, and says its last line otherwise", async () => {
+    assert.deepEqual(await found(command(), 2000, idle(), ending(0)), { result: "pass" });
+    assert.deepEqual(await found(command({ exit: [0, 3] }), 2000, idle(), ending(3)), { result: "pass" });
+    assert.deepEqual(await found(command(), 2000, idle(), ending(2, "trying\nno response\n")), {
+      result: "fail",
+      message: "run pg_isready -q: exit 2: no response",
+    });
+    assert.deepEqual(await found(command({ run: ["sh", "-c", "exit 1"] }), 2000, idle(), ending(1)), {
+      result: "fail",
+      message: "run exit 1: exit 1",
+    });
+    assert.deepEqual(await found(command({ contains: "ok" }), 2000, idle(), ending(0, "all ok")), { result: "pass" });
+    assert.deepEqual(await found(command({ contains: "ok" }), 2000, idle(), ending(0, "no")), {
+      result: "fail",
+      message: 'run pg_isready -q: exit 0, but "ok" is not in what it wrote',
+    });
+  });
+
+  test("fails when its time is over, and where Podman refuses; a Podman that does not answer says nothing", async () => {
+    const hanging: ProberParts["podman"] = {
+      exec: (_container, _command, signal) =>
+        new Promise((_, reject) => {
+          signal.addEventListener("abort", () => {
+            reject(signal.reason as Error);
+          });
+        }),
+    };
+    assert.deepEqual(await found(command(), 50, idle(), { podman: hanging }), {
+      result: "fail",
+      message: "run pg_isready -q: no answer within 50 ms; it runs on in the container",
+    });
+    const refusing = { podman: { exec: () => Promise.resolve(trouble("podman answers 500: unable to find user nobody9")) } };
+    assert.deepEqual(await found(command(), 2000, idle(), refusing), {
+      result: "fail",
+      message: "run pg_isready -q: podman answers 500: unable to find user nobody9",
+    });
+    assert.equal((await found(command())).result, "unasked");
+  });
+});
+
+/** A certificate and its key, and the file that holds the certificate. */
+async function selfSigned(t: TestContext, name: string) {
+  const directory = await mkdtemp(join(tmpdir(), "tls-"));
+  t.after(() => rm(directory, { recursive: true }));
+  const [keyFile, file] = [join(directory, "key.pem"), join(directory, "cert.pem")];
+  const names = ["-subj", `/CN=${name}`, "-addext", `subjectAltName=DNS:${name}`];
+  await promisify(execFile)("openssl", ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", keyFile, "-out", file, ...names]);
+  return { certificate: await readFile(file), key: await readFile(keyFile), file };
+}

@@ -129,7 +129,13 @@ test("deployments are listed newest first, and one is told whole", () => {
   const [first] = history;
   assert.ok(first);
   const text = renderDeployment(first, plain);
-  for (const part of ["started   2026-01-01 11:48:20 UTC (11 min ago), took 1 min", "failed: job failed: web.service: exit-code", "(Ada)"])
+  for (const part of [
+    "started   2026-01-01 11:48:20 UTC (11 min ago), took 1 min",
+    "failed: job failed: web.service: exit-code",
+    "(Ada)",
+    "web.service WHEN IT FAILED\n  failed (failed), exit-code, exit 1; its container is gone\n",
+    "  its container's own log:\n  one line of its own\n",
+  ])
     assert.ok(text.includes(part), text);
 });
 

@@ -145,6 +145,14 @@ export const history: readonly HistoryEntry[] = [
     finishedAt: ago(636),
     outcome: "rolled-back",
     description: "web.service not healthy after 60 s: GET http://127.0.0.1:8080/ready: 503 (12 of 12 probes)",
+    evidence: [
+      {
+        service: "web.service",
+        state: "failed (failed), exit-code, exit 1; its container is gone",
+        journal: ["2026-01-01T11:48:21+00:00 web[4711]: can't log in as shop with *** at db.example.com: the server says no"],
+        log: ["one line of its own"],
+      },
+    ],
     reasons: ["web.service restarts: Image= changed in web.container"],
     steps: [
       { kind: "write", target: "web.container", because: "changed in Git", ms: 12, error: null },
@@ -169,6 +177,7 @@ export const history: readonly HistoryEntry[] = [
     finishedAt: null,
     outcome: null,
     description: "",
+    evidence: [],
     reasons: [],
     steps: [],
   },

@@ -9,7 +9,8 @@ import { assertSilent, planted } from "../planted.ts";
  * The world that the promises are about. Registries: 127.0.0.1:5000 has `team/one:1`, `team/two:1`; 127.0.0.1:5001 has the
  * same for `ed` with password `s3cret-token`; none answers at 127.0.0.1:5999. Images: `localhost/test/busybox:latest`, also
  * known as `127.0.0.1:5999/kept:1`. Containers of `healthy.service`, `unhealthy.service`, `plain.service`, `made.service` (not
- * started), `ended.service`, and one of no service. Networks: `spare`, and `busy`, which a container uses. Secrets: `foreign`, with
+ * started), `ended.service`, `hosted.service` on the host's network, `published.service`, which publishes 80 as 18080 of 127.0.0.1 and 90 as
+ * Podman likes, and has written one, two and, to stderr, three; and one of no service. Networks: `spare`, and `busy`, which a container uses. Secrets: `foreign`, with
  * no labels, whose value is `theirs`.
  */
 export interface PodmanScene {
@@ -21,11 +22,14 @@ export interface PodmanScene {
   /** What a container would see of a secret. */
   valueOf(secret: string): Promise<string>;
   readonly version: RegExp;
+  /** Whether the host reaches the networks of containers: not those of a rootless Podman. */
+  readonly reachesNetworks: boolean;
 }
 
 export async function podmanContract(t: TestContext, scene: PodmanScene): Promise<void> {
   const { podman, authFiles } = scene;
   const { signal } = new AbortController();
+  const idOf = async (service: string) => (await podman.containers(signal)).find((one) => (one.service as string) === service)?.id ?? "";
 
   await t.test("containers are found by their service, with state, health, image and time of start", async () => {
     const containers = new Map((await podman.containers(signal)).map((one) => [String(one.service), one]));
@@ -34,8 +38,10 @@ export async function podmanContract(t: TestContext, scene: PodmanScene): Promis
     assert.deepEqual(Object.fromEntries([...containers].sort().map(([service, one]) => [service, brief(one)])), {
       "ended.service": ["exited", undefined, image, true],
       "healthy.service": ["running", "healthy", image, true],
+      "hosted.service": ["running", undefined, image, true],
       "made.service": ["created", undefined, image, false],
       "plain.service": ["running", undefined, image, true],
+      "published.service": ["running", undefined, image, true],
       "unhealthy.service": ["running", "unhealthy", image, true],
     });
     const plain = containers.get("plain.service");
@@ -118,6 +124,55 @@ export async function podmanContract(t: TestContext, scene: PodmanScene): Promis
       ok: false,
       trouble: 'send SIGCONT to container nosuch: podman answers 404: no container with name or ID "nosuch" found: no such container',
     });
+  });
+
+  await t.test("a program runs inside a container, as a user of its own, and its exit code and both streams are told", async () => {
+    const id = await idOf("plain.service");
+    const run = (line: readonly string[], user?: string, limit = 1000) => podman.exec(id, { run: line, user, limit }, signal);
+    assert.deepEqual(await run(["sh", "-c", "echo out; echo err >&2; exit 3"]), { ok: true, value: { code: 3, output: "out\nerr\n" } });
+    assert.deepEqual(await run(["id", "-u"], "65534"), { ok: true, value: { code: 0, output: "65534\n" } });
+    const long = await run(["sh", "-c", "i=0; while [ $i -lt 9000 ]; do echo 0123456789; i=$((i+1)); done"], undefined, 100);
+    assert.deepEqual(long, { ok: true, value: { code: 0, output: "0123456789\n".repeat(10).slice(0, 100) } });
+    const absent = await run(["nosuch"]);
+    assert.ok(absent.ok && absent.value.code === 127);
+    assert.match(absent.value.output, /executable file `nosuch` not found/);
+    const unknown = await run(["id"], "nobody9");
+    assert.ok(!unknown.ok);
+    assert.match(unknown.trouble, /^podman answers 500: unable to find user nobody9: no matching entries in passwd file$/);
+    const none = await podman.exec("nosuch", { run: ["id"], user: undefined, limit: 10 }, signal);
+    assert.ok(!none.ok);
+    assert.match(none.trouble, /no container with name or ID "nosuch" found/);
+  });
+
+  await t.test("a program that does not end is waited for as long as wanted, and not started again beside itself", async () => {
+    const id = await idOf("plain.service");
+    const sleep = { run: ["sleep", "1000"], user: undefined, limit: 10 };
+    const controller = new AbortController();
+    const waiting = podman.exec(id, sleep, controller.signal);
+    const reason = new Error("too late");
+    setTimeout(() => {
+      controller.abort(reason);
+    }, 1500);
+    await assert.rejects(waiting, (error) => error === reason);
+    assert.deepEqual(await podman.exec(id, sleep, signal), { ok: false, trouble: "the one of before still runs in the container" });
+  });
+
+  await t.test("a container tells what it publishes, with the port that Podman chose, and its own address", async () => {
+    const published = (await podman.containers(signal)).find((one) => (one.service as string) === "published.service");
+    const [fixed, chosen] = (published?.ports ?? []).toSorted((one, other) => one.container - other.container);
+    assert.deepEqual(fixed, { container: 80, host: 18_080, range: 1, address: "127.0.0.1", protocol: "tcp" });
+    assert.deepEqual({ ...chosen, host: 0 }, { container: 90, host: 0, range: 1, address: "", protocol: "tcp" });
+    assert.ok((chosen?.host ?? 0) > 0);
+    const address = await podman.address(published?.id ?? "", signal);
+    if (scene.reachesNetworks) assert.match(address ?? "", /^10\.\d+\.\d+\.\d+$/);
+    else assert.equal(address, undefined);
+    assert.equal(await podman.address(await idOf("hosted.service"), signal), "127.0.0.1");
+    assert.equal(await podman.address("nosuch", signal), undefined);
+  });
+
+  await t.test("a container's last lines are told, of both streams, and none of one that is gone", async () => {
+    assert.deepEqual(await podman.logs(await idOf("published.service"), 2, signal), ["two", "three"]);
+    assert.deepEqual(await podman.logs("nosuch", 2, signal), []);
   });
 
   await t.test("a network goes when no container uses it, and may be gone already", async () => {

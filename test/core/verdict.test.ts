@@ -10,6 +10,7 @@ import type { Check, Patience, Sample } from "../../src/core/health.ts";
 import { serviceName } from "../../src/core/names.ts";
 import { follow, mostTelling, newTrack, verdict, type Look, type Verdict } from "../../src/core/verdict.ts";
 import { bundleOf } from "./model.ts";
+import { httpProbe } from "./probe.ts";
 
 const start = new Date("2026-01-01T00:00:00Z");
 const at = (seconds: number) => new Date(start.getTime() + seconds * 1000);
@@ -35,7 +36,7 @@ function unit(name: string): Unit {
 
 const process: Check = { by: "process", patience };
 const podman: Check = { by: "podman", patience };
-const http: Check = { by: "probe", probe: { kind: "http", url: "http://x/", status: [200], contains: undefined }, patience };
+const http: Check = { by: "probe", probe: httpProbe, patience };
 const patient = (check: Check, changes: Partial<Patience>): Check => ({ ...check, patience: { ...patience, ...changes } });
 
 type Seen = Partial<Omit<Look, "at" | "activeSince" | "container">> & {
@@ -89,7 +90,9 @@ function table(name: string, check: Check, rows: readonly (readonly [string, rea
 }
 
 suite("Kubernetes YAML", () => {
-  const container = (state: string, exitCode: number) => ({ container: { name: "site-web", state, exitCode, health: undefined } });
+  const container = (state: string, exitCode: number, health?: "healthy" | "unhealthy") => ({
+    container: { name: "site-web", state, exitCode, health },
+  });
   table("site.kube", process, [
     ["up long enough", [look(1), look(6)], "healthy"],
     ["up, with a container that has done its work and ended", [look(6, container("exited", 0))], "healthy"],
@@ -99,15 +102,22 @@ suite("Kubernetes YAML", () => {
       [look(6, container("exited", 1)), look(60, container("exited", 1))],
       "unhealthy!: not healthy after 60 s: its container site-web has ended with 1 (2 of 2 probes)",
     ],
+    ["up, with a container that its own check finds well", [look(6, container("running", 0, "healthy"))], "healthy"],
+    [
+      "up, with a container that its own check finds ill",
+      [look(6, container("running", 0, "unhealthy"))],
+      "starting: Podman's health check fails: see podman inspect (its container site-web)",
+    ],
     ["up, and no container there", [look(6, { container: null })], "starting: none of its containers is there"],
   ]);
 
-  test("of several containers the one that ended badly says most, then the one that started last", () => {
+  test("of several containers the one that ended badly says most, then one that is not healthy, then the one that started last", () => {
     const one = (service: string, id: string, state: string, exitCode: number, second: number) => ({
       service: serviceName(service),
       id,
       state,
       exitCode,
+      health: undefined as "healthy" | "unhealthy" | "starting" | undefined,
       startedAt: at(second),
     });
     const containers = [
@@ -116,11 +126,15 @@ suite("Kubernetes YAML", () => {
       one("b.service", "old", "running", 0, 1),
       one("b.service", "done", "exited", 0, 2),
       one("b.service", "young", "running", 0, 3),
+      { ...one("c.service", "sick", "running", 0, 1), health: "unhealthy" as const },
+      { ...one("c.service", "slow", "running", 0, 2), health: "starting" as const },
+      { ...one("c.service", "well", "running", 0, 3), health: "healthy" as const },
     ];
     for (const some of [containers, containers.toReversed()])
       assert.deepEqual([...mostTelling(some)].map(([service, { id }]) => `${service} ${id}`).sort(), [
         "a.service crashed",
         "b.service young",
+        "c.service sick",
       ]);
   });
 });

@@ -18,7 +18,11 @@ const socketOf = (host: TestHost) =>
   `/proc/${host.pid}/root/run/${host.user === "root" ? "podman/podman.sock" : "user/1000/podman/podman.sock"}`;
 
 function open(t: TestContext, host: TestHost, silence?: number) {
-  const podman = openPodman({ socket: socketOf(host), ...(silence === undefined ? {} : { silence }) });
+  const podman = openPodman({
+    socket: socketOf(host),
+    mode: host.user === "root" ? "rootful" : "rootless",
+    ...(silence === undefined ? {} : { silence }),
+  });
   t.after(() => podman[Symbol.asyncDispose]());
   return podman;
 }
@@ -27,7 +31,7 @@ function open(t: TestContext, host: TestHost, silence?: number) {
 const world = `
   mkdir -p /tmp/busybox-$UID/bin
   cp /usr/bin/busybox /tmp/busybox-$UID/bin/
-  for applet in sh sleep true false; do ln -s busybox /tmp/busybox-$UID/bin/$applet; done
+  for applet in sh sleep true false id; do ln -s busybox /tmp/busybox-$UID/bin/$applet; done
   tar -C /tmp/busybox-$UID -c . | podman import --quiet - localhost/test/busybox:latest
   for image in 127.0.0.1:5999/kept:1 127.0.0.1:5000/team/one:1 127.0.0.1:5000/team/two:1; do podman tag localhost/test/busybox $image; done
   podman push --quiet 127.0.0.1:5000/team/one:1
@@ -42,6 +46,9 @@ const world = `
   service run unhealthy "sleep 1000" --detach --health-cmd false --health-interval 1s --health-retries 1
   service create made "sleep 1000"
   service run ended "true"
+  service run hosted "sleep 1000" --detach --network host
+  podman run --detach --name published --label PODMAN_SYSTEMD_UNIT=published.service --publish 127.0.0.1:18080:80 --publish 90 \\
+    localhost/test/busybox:latest sh -c 'echo one; echo two; sleep 0.2; echo three >&2; exec sleep 1000'
   podman healthcheck run healthy
   podman healthcheck run unhealthy || true
 `;
@@ -116,6 +123,7 @@ for (const { suite, user, version } of [
         return Buffer.from(await host.sh(command), "base64").toString();
       },
       version,
+      reachesNetworks: user === "root",
     });
 
     await t.test("a podman.socket that was restarted is a new file, and found again", async () => {
@@ -131,7 +139,7 @@ for (const { suite, user, version } of [
       const podman = open(t, host);
       for (let round = 0; round < 5; round++) {
         const [containers] = await Promise.all([podman.containers(signal), host.systemctl(["stop", "podman.service"])]);
-        assert.equal(containers.length, 5);
+        assert.equal(containers.length, 7);
       }
     });
 

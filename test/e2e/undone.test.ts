@@ -64,7 +64,7 @@ for (const user of ["root", "edge"] as const) {
   });
 
   const checked = '[health.shop]\nhttp = { url = "http://127.0.0.1:8081/ready" }\ndeadline = "4s"\n';
-  for (const { what, settings = null, more = [], bad, reason } of [
+  for (const { what, settings = null, more = [], bad, reason, said } of [
     {
       what: "starts and never gets healthy",
       settings: checked,
@@ -83,6 +83,7 @@ for (const user of ["root", "edge"] as const) {
       what: "crashes again and again",
       bad: `${web("crash", 8081)}[Service]\nRestart=always\nRestartSec=100ms\n`,
       // How it ended is gone with the next start, 100 ms later: a look may come too late for it, and on a slow machine all three do.
+      said: /crashing as told/,
       reason: /^shop\.service (crashed 3 times(: exit-code, exit 1)?|has failed: .*); back on the last good version: see ctl show \d+$/,
     },
     {
@@ -127,6 +128,9 @@ for (const user of ["root", "edge"] as const) {
         { outcome: "rolled-back", revision: broken, earlier: ["deployed"] },
         "tried once only",
       );
+      const [traces] = entry?.evidence ?? [];
+      assert.equal(traces?.service, "shop.service");
+      assert.match(traces.journal.join("\n"), said ?? /shop\.service/, "what it said is kept");
       assert.deepEqual(await pgo.services("shop.service"), back, "and not touched since");
       const told = (await pgo.log()).slice(logged).filter((line) => line.includes(" shop "));
       assert.deepEqual(told, [`fleet@${broken.slice(0, 7)} shop rolled-back: ${message}`], "told once");
@@ -254,6 +258,56 @@ test("a first version that does not work is taken away again, and leaves nothing
     await pgo.outcome("shop", fix, "deployed");
     assert.equal(await page(pgo), "good");
   });
+
+  await t.test("a container's own port is asked wherever the host has it, and a program inside it", async () => {
+    await pgo.host.exec(["mkdir", "-p", `${pgo.settings}/secrets`]);
+    await pgo.host.write(`${pgo.settings}/secrets/probe.env`, "TOKEN=pl4nted-t0ken\n", 0o600);
+    const probed = await pgo.repository.commit({
+      "shop/inner.container": `[Unit]\nAfter=shop.service\n[Container]\nImage=localhost/test/web:v2\n`,
+      "shop/asked.container": `[Unit]\nAfter=inner.service\n[Container]\nImage=localhost/test/web:good\n`,
+      "shop/pgo.toml": [
+        "[health.shop]",
+        'http = { port = 8080, path = "/ready", status = ["2xx"], matches = "^ok$", headers = { X-Token = { secret = "TOKEN" } } }',
+        "[health.inner]",
+        'http = { port = 8080, contains = "v2" }',
+        "[health.asked]",
+        'command = { run = "healthy && id -u", user = "65534", contains = "65534" }',
+      ].join("\n"),
+    });
+    const { units } = await pgo.outcome("shop", probed, "deployed");
+    const by = units.filter(({ unit }) => unit.endsWith(".container")).map(({ service, checkedBy }) => `${service} ${checkedBy}`);
+    assert.deepEqual(by.sort(), ["asked.service command", "inner.service http", "shop.service http"]);
+  });
+
+  await t.test(
+    "of two that are not healthy the one that the other needs is to blame; what it said is kept, without its secrets",
+    async () => {
+      const broken = await pgo.repository.commit({
+        "shop/inner.container": web("never-healthy", 8085, "Exec=sh -c 'echo failing with pl4nted-t0ken; exec web'"),
+        "shop/asked.container": `[Unit]\nAfter=inner.service\n[Container]\nImage=localhost/test/web:never-healthy\n`,
+        "shop/pgo.toml": [
+          "[health.inner]",
+          'http = { port = 8080, path = "/ready" }',
+          'deadline = "4s"',
+          "[health.asked]",
+          'command = { run = "healthy" }',
+          'deadline = "2s"',
+        ].join("\n"),
+      });
+      const { message } = await pgo.outcome("shop", broken, "rolled-back", 120_000);
+      assert.match(
+        message ?? "",
+        /^inner\.service not healthy after 4(\.\d)? s: GET http:\/\/127\.0\.0\.1:8085\/ready: 404 \(\d+ of \d+ probes\); asked\.service waits for it; back on/,
+      );
+      const [entry] = await pgo.history("shop");
+      const [traces] = entry?.evidence ?? [];
+      assert.deepEqual([traces?.service, traces?.state], ["inner.service", "active (running), success, exit 0; its container is running"]);
+      const shown = (await pgo.ctl("show", String(entry?.id))).stdout;
+      assert.match(shown, /inner\.service WHEN IT FAILED/);
+      assert.match(shown, /failing with \*\*\*/);
+      assert.doesNotMatch(JSON.stringify(entry) + (await pgo.log()).join(), /pl4nted/);
+    },
+  );
 });
 
 /** Drops what is not there. */

@@ -210,6 +210,7 @@ export class Machine {
           exitCode: 0,
           health,
           startedAt: this.#date(since),
+          ports: [],
         },
       ];
     });
@@ -259,6 +260,12 @@ export class Machine {
   behaviour(name: ServiceName): Behaviour | undefined {
     const service = this.#services.get(name);
     return service?.active === "active" ? service.behaviour : undefined;
+  }
+
+  /** What runs changes its ways. */
+  behave(name: ServiceName, behaviour: Behaviour): void {
+    const service = this.#services.get(name);
+    if (service !== undefined) service.behaviour = behaviour;
   }
 
   /** Lets what was due happen: containers that end, systemd that restarts or gives up. */

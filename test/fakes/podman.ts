@@ -40,6 +40,13 @@ export class FakePodman implements AsyncDisposable {
   /** "GET /containers/json?…": what was called, the API's prefix left out. */
   readonly calls: string[] = [];
   containers: readonly unknown[] = [];
+  /** By program: what it writes, and its exit code; one with no code does not end. */
+  readonly programs = new Map<string, { readonly output: string; readonly code: number | undefined }>();
+  /** By container: how it is connected, as `podman inspect` has it. */
+  readonly connections = new Map<string, { readonly mode: string; readonly address: string }>();
+  /** By container. */
+  readonly written = new Map<string, string>();
+  readonly #sessions: string[] = [];
   /** Signals that were sent, such as `0866e28d4fcd SIGHUP`. */
   readonly signals: string[] = [];
   readonly images = new Set<string>();
@@ -107,6 +114,11 @@ export class FakePodman implements AsyncDisposable {
 
   #answer(path: string, query: URLSearchParams, { method, headers }: IncomingMessage, body: Buffer): Answer {
     const [, kind, name = "", verb] = path.split("/").map(decodeURIComponent);
+    if (kind === "containers" && verb === "exec") return this.#makeSession(name, body);
+    if (kind === "exec") return this.#session(name, verb);
+    if (kind === "containers" && verb === "logs")
+      return this.written.has(name) ? { status: 200, raw: frames(this.written.get(name) ?? "") } : gone(name);
+    if (kind === "containers" && verb === "json" && name !== "json") return this.#inspect(name);
     if (kind === "containers" && verb === "kill") return this.#signal(name, query.get("signal") ?? "SIGKILL");
     if (kind === "containers") return { status: 200, body: this.containers };
     if (kind === "info")
@@ -131,6 +143,30 @@ export class FakePodman implements AsyncDisposable {
     if (!isThere) return refusal(404, `no container with name or ID "${container}" found: no such container`);
     this.signals.push(`${container.slice(0, 12)} ${signal}`);
     return { status: 204, body: "" };
+  }
+
+  #makeSession(container: string, body: Buffer): Answer {
+    if (!this.containers.some((one) => (one as { readonly Id: string }).Id === container)) return gone(container);
+    const { Cmd, User } = JSON.parse(body.toString()) as { readonly Cmd: readonly string[]; readonly User?: string };
+    this.#sessions.push(User === undefined ? Cmd.join(" ") : `${User}: ${Cmd.join(" ")}`);
+    return { status: 201, body: { Id: String(this.#sessions.length) } };
+  }
+
+  #session(id: string, verb: string | undefined): Answer {
+    const line = this.#sessions[Number(id) - 1] ?? "";
+    if (line.startsWith("nobody9: ")) return refusal(500, "unable to find user nobody9: no matching entries in passwd file");
+    const absent = { output: "Error: crun: executable file `nosuch` not found in $PATH: No such file or directory\n", code: 127 };
+    const { output, code } = this.programs.get(line) ?? absent;
+    if (verb === "json") return { status: 200, body: { Running: code === undefined, ExitCode: code ?? 0 } };
+    return { status: 200, raw: frames(output), isOpen: code === undefined };
+  }
+
+  #inspect(container: string): Answer {
+    const found = this.connections.get(container);
+    if (found === undefined) return gone(container);
+    const { mode, address } = found;
+    const Networks = address === "" ? {} : { podman: { IPAddress: address, GlobalIPv6Address: "" } };
+    return { status: 200, body: { HostConfig: { NetworkMode: mode }, NetworkSettings: { Networks } } };
   }
 
   #listSecrets(): readonly unknown[] {
@@ -202,7 +238,28 @@ export class FakePodman implements AsyncDisposable {
   }
 }
 
-type Answer = { readonly status: number } & ({ readonly body: unknown } | { readonly progress: readonly string[] });
+type Answer = { readonly status: number } & (
+  | { readonly body: unknown }
+  | { readonly progress: readonly string[] }
+  /** `isOpen`: its end does not come. */
+  | { readonly raw: Buffer; readonly isOpen?: boolean }
+);
+
+const gone = (container: string): Answer => refusal(404, `no container with name or ID "${container}" found: no such container`);
+
+/** Each line in a frame of its own, `2:` before one for the second stream. */
+function frames(text: string): Buffer {
+  const lines = text.split(/(?<=\n)/).filter((line) => line !== "");
+  return Buffer.concat(
+    lines.flatMap((line) => {
+      const content = Buffer.from(line.replace(/^2:/, ""));
+      const head = Buffer.alloc(8);
+      head.writeUInt8(line.startsWith("2:") ? 2 : 1, 0);
+      head.writeUInt32BE(content.length, 4);
+      return [head, content];
+    }),
+  );
+}
 
 /** One container as Podman 5.4 lists it. */
 export function listed(of: {
@@ -211,6 +268,8 @@ export function listed(of: {
   readonly health?: string;
   readonly image?: string;
   readonly startedAt?: number;
+  readonly ports?: readonly object[];
+  readonly id?: string;
 }): object {
   return {
     AutoRemove: true,
@@ -222,7 +281,7 @@ export function listed(of: {
     ExitedAt: -62135596800,
     ExitCode: 0,
     ExposedPorts: null,
-    Id: "0866e28d4fcdd17ab035f7b123dfcf368c07fdc0f5f0b9228af54158fb4acc9b",
+    Id: of.id ?? "0866e28d4fcdd17ab035f7b123dfcf368c07fdc0f5f0b9228af54158fb4acc9b",
     Image: of.image ?? "localhost/test/busybox:latest",
     ImageID: "b5d3debe376b76a3076517583b722b4d6d0dfdef4746d0bf9fa5ef2697ada38a",
     IsInfra: false,
@@ -234,7 +293,7 @@ export function listed(of: {
     Pid: 679,
     Pod: "",
     PodName: "",
-    Ports: null,
+    Ports: of.ports ?? null,
     Restarts: 0,
     Size: null,
     StartedAt: of.startedAt ?? 1767225601,
@@ -257,7 +316,10 @@ async function bodyOf(request: IncomingMessage): Promise<Buffer> {
 /** Progress as a pull with compatMode tells it, 15 ms apart. */
 async function send(response: ServerResponse, answer: Answer): Promise<void> {
   response.writeHead(answer.status, { "Content-Type": "application/json" });
-  if ("body" in answer) response.end(typeof answer.body === "string" ? answer.body : JSON.stringify(answer.body));
+  if ("raw" in answer) {
+    response.write(answer.raw);
+    if (answer.isOpen !== true) response.end();
+  } else if ("body" in answer) response.end(typeof answer.body === "string" ? answer.body : JSON.stringify(answer.body));
   else {
     for (const status of answer.progress) {
       response.write(`${JSON.stringify({ status, progressDetail: {}, id: "a7e4b138c352" })}\n`);

@@ -50,6 +50,8 @@ export class World {
   away: string | undefined;
   /** Services whose port nobody answers at, though they run. */
   readonly down = new Set<ServiceName>();
+  /** What services wrote last. */
+  readonly journals = new Map<ServiceName, readonly string[]>();
   /** Jobs that fail, such as `stop web.service`. */
   readonly refuses = new Set<string>();
   /** Called after each change of the host by pgo. */
@@ -279,6 +281,7 @@ export class World {
         return Promise.resolve(success(undefined));
       },
       enabled: () => Promise.resolve(new Set()),
+      journal: (service) => Promise.resolve(success(this.journals.get(service) ?? [])),
       resetFailed: (service) => {
         machine.resetFailed(service);
         return Promise.resolve();
@@ -313,6 +316,9 @@ export class World {
     const { machine } = this;
     return {
       containers: () => Promise.resolve(machine.containers()),
+      exec: () => Promise.resolve(trouble("no program can be run here")),
+      address: () => Promise.resolve(undefined),
+      logs: () => Promise.resolve([]),
       hasImage: (image) => Promise.resolve(machine.images.has(image)),
       pull: (image) => {
         const behaviour = this.registry.get(image);
@@ -353,11 +359,17 @@ export class World {
     };
   }
 
-  /** A probe's address names the service that it asks: `http://web.service/`. */
+  /** A probe's address names the service that it asks: `http://web.service/`; a command's container is one of a service. */
   #prober(): Prober {
     return {
       probe: (probe) => {
-        const service = (probe.kind === "http" ? new URL(probe.url).hostname : probe.host) as ServiceName;
+        const service = (
+          probe.kind === "http"
+            ? new URL(probe.url).hostname
+            : probe.kind === "tcp"
+              ? probe.host
+              : this.machine.containers().find(({ id }) => id === probe.container)?.service
+        ) as ServiceName;
         const behaviour = this.down.has(service) ? undefined : this.machine.behaviour(service);
         const at = this.#clock.now();
         return Promise.resolve(

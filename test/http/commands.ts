@@ -25,6 +25,7 @@ export const deployment = (id: number): HistoryEntry => ({
   finishedAt: "2026-01-01T00:00:12.000Z",
   outcome: "deployed",
   description: "1 service restarted",
+  evidence: [],
   reasons: ["`web.service` restarts: Image= changed"],
   steps: [{ kind: "restart", target: "web.service", because: "Image= changed", ms: 2300, error: null }],
 });

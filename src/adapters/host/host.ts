@@ -7,6 +7,7 @@ import type { Clock, Host } from "../../ports.ts";
 import { openAdopted } from "./adopted.ts";
 import { openFiles } from "./files.ts";
 import { openGenerator } from "./generator.ts";
+import { openJournalReader } from "./journal.ts";
 import { openRun, type Run } from "./run.ts";
 import { filesBelow, foreignFiles, isQuadlet } from "./search.ts";
 import { openSystemd } from "./systemd.ts";
@@ -59,6 +60,7 @@ export async function openHost(options: HostOptions, signal: AbortSignal): Promi
     ...openGenerator(options, staging, run),
     ...openVerifier(options.mode, staging, run),
     ...openRoom(stateDirectory, run),
+    ...openJournalReader(options.mode, run),
     run,
 
     async foreign(isPlaced, signal) {

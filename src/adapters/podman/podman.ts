@@ -5,11 +5,16 @@ import { success, trouble, type Result } from "../../core/result.ts";
 import { mostPodmanSecret } from "../../core/secrets-config.ts";
 import type { ContainerState, Podman, PodmanSecret } from "../../ports.ts";
 import { advise, errorOf, hostLogin, loginOf, plain, registryOf, type Login } from "./pull.ts";
+import { expect, isRecord, parsed, wordsOf, type Named } from "./answers.ts";
+import { openExec } from "./exec.ts";
+import { openLooks, portsOf } from "./looks.ts";
 import { ask, PodmanTrouble, type Answer, type Call } from "./socket.ts";
 
 export interface PodmanSettings {
   /** The socket's path: /run/podman/podman.sock, or podman/podman.sock below the user's runtime directory. */
   readonly socket: string;
+  /** Of the Podman behind it; a rootless one's networks are in a namespace that the host does not reach. */
+  readonly mode?: "rootful" | "rootless";
   /** For one answer, in milliseconds. A service that systemd has to start first, on a slow machine, needs seconds. */
   readonly deadline?: number;
   /**
@@ -25,7 +30,7 @@ export interface PodmanSettings {
  * `containers`, `hasImage`, `version`, `storage` and `secrets` throw when Podman can't be asked or answers with an error; the others have it in
  * their trouble. Messages are complete: "list containers: podman socket …: connection refused: …".
  */
-export function openPodman({ socket, deadline = 60_000, silence = 600_000 }: PodmanSettings): Podman & AsyncDisposable {
+export function openPodman({ socket, mode = "rootful", deadline = 60_000, silence = 600_000 }: PodmanSettings): Podman & AsyncDisposable {
   const closing = new AbortController();
   const call = (one: Omit<Call, "deadline"> & { readonly deadline?: number }, signal: AbortSignal) =>
     ask(socket, { deadline, ...one }, AbortSignal.any([signal, closing.signal]));
@@ -44,6 +49,9 @@ export function openPodman({ socket, deadline = 60_000, silence = 600_000 }: Pod
   };
 
   return {
+    exec: openExec(call),
+    ...openLooks(call, mode),
+
     async containers(signal) {
       const filters = encodeURIComponent(JSON.stringify({ label: [unitLabel] }));
       const list = { action: "list containers", method: "GET", path: `/containers/json?all=true&filters=${filters}` } as const;
@@ -192,6 +200,7 @@ function containersOf(call: Named, answer: Answer): readonly ContainerState[] {
         exitCode: typeof entry["ExitCode"] === "number" ? entry["ExitCode"] : 0,
         health: healthOf(entry["Status"]),
         startedAt: dateOf(entry["StartedAt"]),
+        ports: portsOf(entry["Ports"]),
       },
     ];
   });
@@ -232,34 +241,6 @@ function healthOf(status: unknown): ContainerState["health"] {
 function dateOf(seconds: unknown): Date | undefined {
   return typeof seconds === "number" && seconds > 0 ? new Date(seconds * 1000) : undefined;
 }
-
-type Named = Pick<Call, "action">;
-
-/** An answer that is not as libpod gives it is told in Podman's words, if it has some. */
-function expect(condition: boolean, call: Named, answer: Answer): asserts condition {
-  if (!condition) throw new PodmanTrouble(`${call.action}: ${wordsOf(answer)}`);
-}
-
-function parsed({ action }: Named, answer: Answer): unknown {
-  try {
-    return JSON.parse(answer.body) as unknown;
-  } catch {
-    throw new PodmanTrouble(`${action}: podman's answer is not JSON`);
-  }
-}
-
-/** libpod's errors are `{"cause", "message", "response"}`. */
-function wordsOf({ status, body }: Answer): string {
-  try {
-    const error = JSON.parse(body) as unknown;
-    if (isRecord(error) && typeof error["message"] === "string") return `podman answers ${status}: ${plain(error["message"], [])}`;
-  } catch {
-    // A body that is not JSON has no words for people.
-  }
-  return status === 200 ? "podman's answer is not as expected" : `podman answers ${status}`;
-}
-
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> => typeof value === "object" && value !== null;
 
 async function orTrouble(work: () => Promise<Result<void, string>>): Promise<Result<void, string>> {
   try {

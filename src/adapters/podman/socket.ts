@@ -17,12 +17,19 @@ export interface Call {
   readonly deadline: number;
   /** An answer that comes in pieces for as long as the work takes; only its end is kept. */
   readonly piecewise?: boolean;
+  /** Of a longer answer only so many bytes are kept, from its beginning; it is waited for to its end. */
+  readonly beginning?: number;
 }
 
 export interface Answer {
   readonly status: number;
   readonly body: string;
+  /** The body as it came. */
+  readonly bytes: Buffer;
 }
+
+/** Makes calls with a deadline of its own where they name none. */
+export type Ask = (call: Omit<Call, "deadline"> & { readonly deadline?: number }, signal: AbortSignal) => Promise<Answer>;
 
 /** Podman could not be asked, did not answer, or answered with an error; the message says all, so there is no `cause` to be told behind it. */
 export class PodmanTrouble extends Error {
@@ -70,6 +77,7 @@ async function exchange(socket: string, call: Call, signal: AbortSignal): Promis
     const pieces: Buffer[] = [];
     let size = 0;
     for await (const piece of answer as AsyncIterable<Buffer>) {
+      if (call.beginning !== undefined && size >= call.beginning) continue;
       pieces.push(piece);
       size += piece.length;
       if (!call.piecewise) {
@@ -79,7 +87,8 @@ async function exchange(socket: string, call: Call, signal: AbortSignal): Promis
       timer.refresh();
       while (pieces[0] !== undefined && size - pieces[0].length >= endLimit) size -= pieces.shift()?.length ?? 0;
     }
-    return { status: answer.statusCode ?? 0, body: Buffer.concat(pieces).toString() };
+    const bytes = Buffer.concat(pieces);
+    return { status: answer.statusCode ?? 0, body: bytes.toString(), bytes };
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof PodmanTrouble) throw error;

@@ -1,7 +1,7 @@
 /** Applications, their quarantine and their units' health, in the state database. */
 
 import { bounded } from "../../core/event-text.ts";
-import { healths, type UnitHealth } from "../../core/health.ts";
+import { checkKinds, healths, type UnitHealth } from "../../core/health.ts";
 import { revision, serviceName, type ApplicationId } from "../../core/names.ts";
 import { outcomes } from "../../core/rollout.ts";
 import type { ApplicationRecord, Quarantine, Store } from "../../ports.ts";
@@ -139,6 +139,6 @@ const quarantineIn = (row: Row, id: ApplicationId): Quarantine => ({
 const healthIn = (row: Row): UnitHealth => ({
   service: serviceName(text(row, "service")),
   health: oneOf(row, "health", healths),
-  checkedBy: oneOf(row, "checked_by", ["http", "tcp", "podman", "process", "unit"]),
+  checkedBy: oneOf(row, "checked_by", checkKinds),
   message: optional(row, "message", text),
 });

@@ -3,7 +3,7 @@
 import { z } from "zod";
 
 import { bounded, isKept, sentence } from "../../core/event-text.ts";
-import { applicationId, applicationName, partsOf, revision, sourceName } from "../../core/names.ts";
+import { applicationId, applicationName, partsOf, revision, serviceName, sourceName } from "../../core/names.ts";
 import { causes } from "../../core/rollout.ts";
 import type { DeploymentRecord, EventRow, StepRecord, Store } from "../../ports.ts";
 import type { Database } from "./database.ts";
@@ -12,7 +12,15 @@ import { date, number, oneOf, optional, text, type Row } from "./rows.ts";
 
 type Tables = Pick<
   Store,
-  "beginDeployment" | "addStep" | "saveContainers" | "finishDeployment" | "deployments" | "deployment" | "addEvent" | "events"
+  | "beginDeployment"
+  | "addStep"
+  | "saveEvidence"
+  | "saveContainers"
+  | "finishDeployment"
+  | "deployments"
+  | "deployment"
+  | "addEvent"
+  | "events"
 >;
 
 export function historyTables(database: Database): Tables {
@@ -48,6 +56,12 @@ export function historyTables(database: Database): Tables {
           error: step.error === null ? undefined : bounded(step.error),
         },
       );
+    },
+    saveEvidence: (deployment, evidence) => {
+      database.run("UPDATE deployments SET details = json_set(details, '$.evidence', json(:evidence)) WHERE id = :deployment", {
+        deployment,
+        evidence: JSON.stringify(evidence),
+      });
     },
     saveContainers: (deployment, containers) => {
       database.atomically(() => {
@@ -119,7 +133,7 @@ function deploymentIn(database: Database, row: Row): DeploymentRecord {
     cause: oneOf(row, "cause", causes),
     goal: targetIn(row, "goal"),
     startedAt: date(row, "started"),
-    reasons: details.parse(JSON.parse(text(row, "details"))).reasons,
+    ...details.parse(JSON.parse(text(row, "details"))),
     finishedAt: optional(row, "finished", date),
     outcome: optional(row, "outcome", (from, column) => oneOf(from, column, ["deployed", "repaired", "rolled-back", "failed"])),
     description: text(row, "description"),
@@ -128,7 +142,14 @@ function deploymentIn(database: Database, row: Row): DeploymentRecord {
 }
 
 // Not strict: a later version may add to it.
-const details = z.object({ reasons: z.array(z.string()) });
+const details = z.object({
+  reasons: z.array(z.string()),
+  evidence: z
+    .array(
+      z.object({ service: z.string().transform(serviceName), state: z.string(), journal: z.array(z.string()), log: z.array(z.string()) }),
+    )
+    .default([]),
+});
 
 const stepIn = (row: Row): StepRecord => ({
   kind: text(row, "kind"),

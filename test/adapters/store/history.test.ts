@@ -33,14 +33,18 @@ test("a deployment has no outcome until it is finished, then all that was done",
     outcome: undefined,
     description: "",
     steps: [],
+    evidence: [],
   });
   const steps = [
     { kind: "write", target: "web.container", because: "Image= changed", ms: 1.5, error: null },
     { kind: "restart", target: "web.service", because: "Image= changed in web.container", ms: 800, error: "timeout" },
   ];
   for (const step of steps) store.addStep(id, step);
+  const evidence = [{ service: web, state: "failed", journal: ['it\'s "over"'], log: [] }];
+  store.saveEvidence(id, [{ service: web, state: "older", journal: [], log: [] }]);
+  store.saveEvidence(id, evidence);
   store.finishDeployment(settled(id, goal));
-  const record = { ...deployment(goal), id, finishedAt: later(4000), outcome: "deployed", description: "deployed in 4 s", steps };
+  const record = { ...deployment(goal), id, finishedAt: later(4000), outcome: "deployed", description: "deployed in 4 s", steps, evidence };
   assert.deepEqual(store.deployment(id), record);
   assert.deepEqual(store.deployments({ limit: 10 }), [record]);
   assert.equal(store.deployment(id + 1), undefined);
