@@ -4,7 +4,8 @@ import type { Bundle, Problem } from "../core/bundle.ts";
 import { filesOf } from "../core/moves.ts";
 import { digestOf, type ApplicationId, type Digest, type RelativePath, type Revision, type ServiceName } from "../core/names.ts";
 import { hindrance, type Turn } from "../core/order.ts";
-import { found, plan, stopsMore, targetOf, type Goal, type Plan } from "../core/plan.ts";
+import { plan, stopsMore, type Goal, type Plan } from "../core/plan.ts";
+import { found, targetOf } from "../core/plan-text.ts";
 import {
   applied,
   applying,

@@ -311,73 +311,10 @@ export function imagesOf(steps: readonly Step[]): readonly { readonly image: str
   return [...found.values()];
 }
 
-/** What a step acts on, for history and for people. */
-export function targetOf(step: Step): string {
-  switch (step.kind) {
-    case "stop":
-    case "start":
-    case "restart":
-    case "enable":
-    case "disable":
-    case "revive":
-    case "reset-failed":
-    case "reload-service":
-    case "signal":
-    case "keep":
-      return step.service;
-    case "adopt":
-    case "give-back":
-      return step.path;
-    case "remove":
-      return shownPath(step.path);
-    case "write":
-      return shownPath(step.file.path);
-    case "reload":
-      return "systemd";
-    case "remove-network":
-      return step.network;
-  }
-}
-
 /**
  * Whether systemd may have stopped more than the steps say: what requires a stopped unit by the text that it had read, or a pod whose last
  * member went. Then the host is looked at again, and what is missing started.
  */
 export function stopsMore({ steps }: Plan, units: readonly Unit[]): boolean {
   return steps.some(({ kind }) => kind === "stop" || (kind === "restart" && units.some((unit) => unit.kind === "pod")));
-}
-
-/** What a repair found, by the steps it took: `conf/a.txt (not on the host), web.service (it has failed) and 2 more`. */
-export function found(steps: readonly { readonly kind: string; readonly target: string; readonly because: string }[]): string {
-  const telling = steps.filter(({ kind }) => kind !== "reload" && kind !== "reset-failed");
-  const told = [...new Set((telling.length > 0 ? telling : steps).map(({ target, because }) => `${target} (${because})`))];
-  return `${told.slice(0, 3).join(", ")}${told.length > 3 ? ` and ${told.length - 3} more` : ""}`;
-}
-
-/** A plan in lines: `+` new, `~` changed, `-` removed files, then what happens to services. */
-export function explain(steps: readonly Step[]): readonly string[] {
-  return steps.map((step) => {
-    switch (step.kind) {
-      case "write":
-        return `${step.replaces === undefined ? "+" : "~"} ${targetOf(step)}`;
-      case "remove":
-        return `- ${targetOf(step)}`;
-      case "reload":
-        return `  daemon-reload: ${step.because}`;
-      case "stop":
-      case "start":
-      case "restart":
-      case "enable":
-      case "disable":
-      case "revive":
-      case "adopt":
-      case "give-back":
-      case "reset-failed":
-      case "reload-service":
-      case "signal":
-      case "keep":
-      case "remove-network":
-        return `  ${step.kind} ${targetOf(step)}: ${step.because}`;
-    }
-  });
 }

@@ -8,7 +8,8 @@ import fc from "fast-check";
 
 import type { Bundle, Unit } from "../../src/core/bundle.ts";
 import { relativePath, serviceName, digestOf } from "../../src/core/names.ts";
-import { explain, found, plan } from "../../src/core/plan.ts";
+import { plan } from "../../src/core/plan.ts";
+import { explain, found } from "../../src/core/plan-text.ts";
 import { Crash, World, bundleOf, shop } from "./model.ts";
 
 const web = "[Container]\nImage=localhost/web:1\n";
