@@ -10,6 +10,7 @@ import { targetOf } from "../core/plan-text.ts";
 import { reasonOf, success, trouble, type Result } from "../core/result.ts";
 import { liveBundle, type Context } from "./context.ts";
 import { linked } from "./linked.ts";
+import { volumeExecutors } from "./volumes.ts";
 
 type Executors = {
   readonly [Kind in Step["kind"]]: (step: Extract<Step, { kind: Kind }>, signal: AbortSignal) => Promise<Result<void, string>>;
@@ -46,7 +47,7 @@ export async function pullImages(plan: Plan, { podman }: Context, signal: AbortS
  */
 export async function apply(plan: Plan, work: Work, context: Context, signal: AbortSignal): Promise<Result<void, Failure>> {
   const { deployment } = work;
-  const execute = executors(plan, work.bundle, context);
+  const execute = { ...executors(plan, work.bundle, context), ...volumeExecutors(plan, deployment, context) };
   for (const step of plan.steps) {
     signal.throwIfAborted();
     const began = context.clock.monotonic();
@@ -111,7 +112,11 @@ async function attempt(step: Step, executors: Executors, signal: AbortSignal): P
   }
 }
 
-function executors({ application }: Plan, bundle: Bundle | undefined, context: Context): Executors {
+function executors(
+  { application }: Plan,
+  bundle: Bundle | undefined,
+  context: Context,
+): Omit<Executors, keyof ReturnType<typeof volumeExecutors>> {
   const { host, podman, store } = context;
   /** Which start of a service ran when a restart began that systemd may extend to it. */
   const before = new Map<ServiceName, string>();
@@ -130,7 +135,9 @@ function executors({ application }: Plan, bundle: Bundle | undefined, context: C
     const done = await startWithin({ service, deadline }, (inner) => host.job(verb, service, inner), context, signal);
     if (!done.ok) return done;
     // What a timer triggers has its own starts; a service that systemd has enabled or a path started may not run yet: it has no invocation.
-    store.saveStarted(owner, service, { digest: unit.digest, inputs: unit.inputs, invocation: await invocationOf(service, signal) });
+    const started = { digest: unit.digest, inputs: unit.inputs, invocation: await invocationOf(service, signal) };
+    const made = unit.kind === "volume" ? (await podman.volumes(signal)).get(unit.object)?.createdAt : undefined;
+    store.saveStarted(owner, service, made === undefined ? started : { ...started, made });
     return done;
   };
   const oldFile = ({ service, path }: { readonly service: ServiceName; readonly path: string }) => {

@@ -83,7 +83,7 @@ async function stepsTo(
     source,
     state: made.conflicts.length > 0 ? "rejected" : made.steps.length > 0 ? "pending" : "in-sync",
     message: lack === undefined ? null : `would be held: ${lack}`,
-    steps: made.steps.map((step) => ({ kind: step.kind, target: targetOf(step), because: step.because })),
+    steps: [...made.steps, ...made.afterwards].map((step) => ({ kind: step.kind, target: targetOf(step), because: step.because })),
     diff: diffOf(made.steps, live),
     problems: made.conflicts.map(plannedProblem),
   };

@@ -31,6 +31,7 @@ import { inheritance, takeOver } from "./inherit.ts";
 import { observe, type Observation } from "./observe.ts";
 import { unknownStart } from "../core/observe.ts";
 import { preflight } from "./preflight.ts";
+import { objectRules } from "./volumes.ts";
 import { verify, worst, type Verification } from "./verify.ts";
 
 /** What a rollout is for. */
@@ -168,11 +169,42 @@ async function applyGoal(rollout: Applying, course: Course, context: Context, si
 async function verifyGoal(rollout: Verifying, course: Course, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {
   const verification = await verifyTarget(rollout, rollout.goal, rollout.since, context, signal);
   if (verification.trouble !== undefined) return giveUp(rollout, verification.trouble, context, verification);
+  await prune(rollout, course, context, signal);
   const now = context.clock.now();
   const took = `${Math.round((now.getTime() - rollout.startedAt.getTime()) / 100) / 10} s`;
   const well = rollout.goal === "absent" ? "removed" : `${describeHealth(verification.verdicts)} after ${took}`;
   const said = rollout.cause === "drift" ? `${found(context.store.deployment(rollout.deployment)?.steps ?? [])}; ${well}` : well;
   return settle(verified(rollout, now, said), { verification, passedOn: course.passedOn }, context);
+}
+
+/** What the new version no longer needs. It is well without that, so what can't be done is told, and stays. */
+async function prune(
+  { application, goal, deployment }: Verifying,
+  { passedOn }: Course,
+  context: Context,
+  signal: AbortSignal,
+): Promise<void> {
+  const aim: Goal = { application, bundle: bundleOf(goal, context), passedOn };
+  if (objectRules(application, context).prune !== "all") return;
+  const { afterwards } = plan(aim, (await observe(aim, context, signal)).observed);
+  let failed: string | undefined;
+  for (const step of afterwards) {
+    const isGuarded = step.kind === "remove-volume" && failed === step.volume;
+    if (isGuarded) continue;
+    const done = await apply(
+      { application, steps: [step], afterwards: [], conflicts: [] },
+      { deployment, bundle: aim.bundle },
+      context,
+      signal,
+    );
+    if (done.ok) continue;
+    failed = targetOf(step);
+    context.journal.tell({
+      type: "warning",
+      subject: application,
+      message: `${done.trouble.reason}: it is left on the host, remove it by hand`,
+    });
+  }
 }
 
 async function goBack(rollout: Reverting, context: Context, signal: AbortSignal): Promise<Settled> {
@@ -316,6 +348,7 @@ function settle(settled: Settled, { verification, passedOn = new Set() }: Ending
     if (settled.shows !== undefined) {
       for (const { service } of store.adoptions(settled.application)) if (!after.has(service)) store.forgetStarted(service);
       store.forgetAdoptions(settled.application);
+      store.forgetAsides(settled.application);
     }
     // Else it stays as wide as it was: something of the goal may still be there, and is to be taken away.
     // And what is passed on stays this application's, to be stopped, until the other one takes it.

@@ -4,12 +4,14 @@ import type { ApplicationRecord } from "../ports.ts";
 import { guarded, repair } from "./act.ts";
 import type { Context } from "./context.ts";
 import type { Survey } from "./observe.ts";
+import { seenObjects } from "./volumes.ts";
+import { inOrder, needs } from "../core/order.ts";
 
 /** Repairs what differs from the last good, application by application, and measures what changes by itself. */
 export async function repairAll(records: readonly ApplicationRecord[], context: Context, signal: AbortSignal): Promise<void> {
   // One question for all; where it fails, each application tells so.
   const taken = takeSurvey(records, context, signal);
-  for (const record of records)
+  for (const record of usedFirst(records, context))
     await guarded({ application: record.id, outcome: "failed" }, async () => repair(record, await taken, context, signal), context, signal);
   await taken.then(
     (survey) => {
@@ -23,11 +25,24 @@ export async function repairAll(records: readonly ApplicationRecord[], context: 
 
 /** What every application of a source runs now. */
 export async function takeSurvey(records: readonly ApplicationRecord[], context: Context, signal: AbortSignal): Promise<Survey> {
-  const names = records.flatMap(({ lastGood }) =>
-    lastGood === undefined ? [] : context.bundles.get(lastGood).units.map((unit) => unit.service),
+  const units = records.flatMap(({ lastGood }) => (lastGood === undefined ? [] : context.bundles.get(lastGood).units));
+  const names = units.map((unit) => unit.service);
+  const [services, containers, objects] = await Promise.all([
+    context.host.services(names, signal),
+    context.podman.containers(signal),
+    seenObjects(units, context, signal),
+  ]);
+  return { services, containers, objects };
+}
+
+/** What lost its network can't run before the application has it that it is of. */
+function usedFirst(records: readonly ApplicationRecord[], { bundles }: Context): readonly ApplicationRecord[] {
+  const bundleOf = ({ lastGood }: ApplicationRecord) => (lastGood === undefined ? undefined : bundles.get(lastGood));
+  return inOrder(
+    records,
+    ({ id }) => id,
+    (record) => records.filter((other) => other !== record && needs(bundleOf(record), bundleOf(other))),
   );
-  const [services, containers] = await Promise.all([context.host.services(names, signal), context.podman.containers(signal)]);
-  return { services, containers };
 }
 
 /** Figures that change by themselves; a scrape asks for none of them. */

@@ -17,10 +17,15 @@ export interface ServiceReading {
 /** What pgo saved when it last started a service. */
 export interface StartRecord extends StartedFrom {
   readonly invocation: string;
+  /** Of a volume's unit: when the volume was made that is meant; undefined for others, and as saved by pgo before it looked at volumes. */
+  readonly made?: string | undefined;
 }
 
 /** Nobody can say what the service runs: it will be restarted. No invocation is called "none". */
 export const unknownStart: StartRecord = { digest: digestOf("unknown"), inputs: [], invocation: "none" };
+
+/** In the place of when a volume was made: there was none when pgo was about to make it. */
+const notThere = "none";
 
 export interface Readings {
   readonly service: ServiceReading;
@@ -30,6 +35,8 @@ export interface Readings {
   readonly places: Places;
   /** A network's or volume's: a start of it makes the object only where there is none. */
   readonly keepsObject: boolean;
+  /** Of a volume's unit: when the volume was made that is there; undefined where there is none. */
+  readonly volume?: { readonly createdAt: string | undefined };
   /** A unit file was changed and systemd has not read it since: what it starts meanwhile is the text before. */
   readonly reloadPending: boolean;
 }
@@ -65,13 +72,25 @@ function isOurs({ load, source, fragment }: ServiceReading, { directory, units, 
  * what lay on disk: that is known only when the disk holds what was saved, and else nobody can say (a crash of pgo between
  * writing and restarting, or an edit by hand).
  */
-function startedFrom({ service, record, onDisk, reloadPending, keepsObject }: Readings): StartedFrom | undefined {
+function startedFrom(readings: Readings): StartedFrom | undefined {
+  const { service, record, onDisk, reloadPending, keepsObject, volume } = readings;
+  if (volume !== undefined) return volumeMadeFrom(readings, volume.createdAt);
   const taken = reloadPending ? undefined : onDisk;
   if (record === undefined) return activityOf(service.active) === "stopped" ? undefined : taken;
   if (record.digest === unknownStart.digest) return undefined;
   // Another start found the network or volume there and left it as it was made.
   if (keepsObject) return record;
   if (record.invocation === service.invocation || service.invocation === "") return record;
+  return taken?.digest === record.digest ? record : undefined;
+}
+
+/** A volume is known by when it was made: another one of its name was made by another start, of what lay on disk. */
+function volumeMadeFrom({ service, record, onDisk, reloadPending }: Readings, createdAt: string | undefined): StartedFrom | undefined {
+  const taken = reloadPending ? undefined : onDisk;
+  // It was made when pgo was about to, of whatever lay on disk then: it is pgo's to make anew.
+  if (record?.made === notThere) return createdAt === undefined ? undefined : record;
+  if (record === undefined || record.digest === unknownStart.digest) return activityOf(service.active) === "stopped" ? undefined : taken;
+  if (record.made === undefined || createdAt === undefined || record.made === createdAt) return record;
   return taken?.digest === record.digest ? record : undefined;
 }
 
@@ -83,7 +102,12 @@ function startedFrom({ service, record, onDisk, reloadPending, keepsObject }: Re
 export function remembered(readings: Readings): StartRecord {
   if (!isOurs(readings.service, readings.places)) return unknownStart;
   const known = startedFrom(readings);
-  return known === undefined ? unknownStart : { digest: known.digest, inputs: known.inputs, invocation: readings.service.invocation };
+  const { record, volume, service } = readings;
+  // Which volume the record is of is still true of that one.
+  if (known === undefined && volume !== undefined) return record ?? { ...unknownStart, made: volume.createdAt ?? notThere };
+  if (known === undefined) return unknownStart;
+  const made = volume === undefined ? {} : { made: record?.made === notThere ? notThere : (volume.createdAt ?? record?.made) };
+  return { digest: known.digest, inputs: known.inputs, invocation: service.invocation, ...made };
 }
 
 /** Finds the unit that the files on the host make, among bundles that pgo knows: the first whose files for it are all there. */

@@ -28,6 +28,12 @@ export function targetOf(step: Step): string {
       return "systemd";
     case "remove-network":
       return step.network;
+    case "backup-volume":
+    case "remove-volume":
+    case "restore-volume":
+      return step.volume;
+    case "remove-image":
+      return step.image;
   }
 }
 
@@ -61,6 +67,10 @@ export function explain(steps: readonly Step[]): readonly string[] {
       case "signal":
       case "keep":
       case "remove-network":
+      case "backup-volume":
+      case "remove-volume":
+      case "restore-volume":
+      case "remove-image":
         return `  ${step.kind} ${targetOf(step)}: ${step.because}`;
     }
   });

@@ -12,6 +12,7 @@ import { filesBelow, foreignFiles, isQuadlet } from "./search.ts";
 import { openSystemd } from "./systemd.ts";
 import { openRoom } from "./room.ts";
 import { openVerifier } from "./verifier.ts";
+import { openVolumes } from "./volumes.ts";
 
 export interface HostOptions {
   readonly mode: "rootful" | "rootless";
@@ -59,6 +60,7 @@ export async function openHost(options: HostOptions, signal: AbortSignal): Promi
     ...openGenerator(options, staging, run),
     ...openVerifier(options.mode, staging, run),
     ...openRoom(stateDirectory, run),
+    ...openVolumes(options, run),
     run,
 
     async foreign(isPlaced, signal) {
