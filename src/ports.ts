@@ -423,8 +423,6 @@ export interface Started {
   readonly digest: Digest;
   readonly inputs: Bundle["units"][number]["inputs"];
   readonly invocation: string;
-  /** Of a volume's service: when the volume was made that is meant. */
-  readonly made?: string | undefined;
 }
 
 /** A volume's data. */

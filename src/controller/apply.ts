@@ -135,9 +135,7 @@ function executors(
     const done = await startWithin({ service, deadline }, (inner) => host.job(verb, service, inner), context, signal);
     if (!done.ok) return done;
     // What a timer triggers has its own starts; a service that systemd has enabled or a path started may not run yet: it has no invocation.
-    const started = { digest: unit.digest, inputs: unit.inputs, invocation: await invocationOf(service, signal) };
-    const made = unit.kind === "volume" ? (await podman.volumes(signal)).get(unit.object)?.createdAt : undefined;
-    store.saveStarted(owner, service, made === undefined ? started : { ...started, made });
+    store.saveStarted(owner, service, { digest: unit.digest, inputs: unit.inputs, invocation: await invocationOf(service, signal) });
     return done;
   };
   const oldFile = ({ service, path }: { readonly service: ServiceName; readonly path: string }) => {

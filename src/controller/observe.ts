@@ -67,8 +67,7 @@ export async function observe(goal: Look, context: Context, signal: AbortSignal)
     const unit = goal.bundle?.units.find(({ service }) => service === one.service);
     if (unit !== undefined) records.set(one.service, startOf(one, unit));
   }
-  const volume = (unit: Unit | undefined) =>
-    unit?.kind === "volume" ? { volume: { createdAt: objects.volumes.get(unit.object)?.createdAt } } : {};
+  const volume = (unit: Unit | undefined) => (unit?.kind === "volume" ? { volume: { isThere: objects.volumes.has(unit.object) } } : {});
   const readings = [...services].map(([service, state]): [ServiceName, Readings] => [
     service,
     {

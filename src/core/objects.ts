@@ -174,13 +174,12 @@ function volumeCause(volume: Unit, bundle: Bundle | undefined, { services, objec
     return isUp(service) ? { because: `the volume ${volume.object} is not there`, removal: [], restoration: [] } : undefined;
   if (seen === undefined || service?.isRecorded !== true || !mayRecreate(volume, bundle)) return undefined;
   const from = service.startedFrom;
-  // On the way there a crash may leave one that nobody can tell of; what was in the old one is safe.
-  if (from === undefined ? aside === undefined : from.digest === volume.digest) return undefined;
+  if (from === undefined || from.digest === volume.digest) return undefined;
   const goes = seen.holdsData
     ? `, and its data goes${objects.rules.backups === undefined ? " for good ([backup] volumes)" : ` to a backup in ${objects.rules.backups}`}`
     : "";
   const because = `${reasonsOf(service, volume).join(", ")}: ${volume.object} is made anew${goes}`;
-  return { because, removal: removalOf(volume, { seen, from: from?.digest, because }, objects), restoration: [] };
+  return { because, removal: removalOf(volume, { seen, from: from.digest, because }, objects), restoration: [] };
 }
 
 /** Never without a backup, unless there is nothing in it, or a person has said that it needs none. */

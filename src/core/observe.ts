@@ -17,15 +17,13 @@ export interface ServiceReading {
 /** What pgo saved when it last started a service. */
 export interface StartRecord extends StartedFrom {
   readonly invocation: string;
-  /** Of a volume's unit: when the volume was made that is meant; undefined for others, and as saved by pgo before it looked at volumes. */
-  readonly made?: string | undefined;
 }
 
 /** Nobody can say what the service runs: it will be restarted. No invocation is called "none". */
 export const unknownStart: StartRecord = { digest: digestOf("unknown"), inputs: [], invocation: "none" };
 
-/** In the place of when a volume was made: there was none when pgo was about to make it. */
-const notThere = "none";
+/** A volume was not there when pgo was about to make it: what is there later is pgo's to make anew, whatever it was made of meanwhile. */
+export const freshStart: StartRecord = { digest: digestOf("fresh"), inputs: [], invocation: "none" };
 
 export interface Readings {
   readonly service: ServiceReading;
@@ -35,8 +33,8 @@ export interface Readings {
   readonly places: Places;
   /** A network's or volume's: a start of it makes the object only where there is none. */
   readonly keepsObject: boolean;
-  /** Of a volume's unit: when the volume was made that is there; undefined where there is none. */
-  readonly volume?: { readonly createdAt: string | undefined };
+  /** Of a volume's unit. */
+  readonly volume?: { readonly isThere: boolean };
   /** A unit file was changed and systemd has not read it since: what it starts meanwhile is the text before. */
   readonly reloadPending: boolean;
 }
@@ -74,7 +72,7 @@ function isOurs({ load, source, fragment }: ServiceReading, { directory, units, 
  */
 function startedFrom(readings: Readings): StartedFrom | undefined {
   const { service, record, onDisk, reloadPending, keepsObject, volume } = readings;
-  if (volume !== undefined) return volumeMadeFrom(readings, volume.createdAt);
+  if (volume !== undefined) return volumeMadeFrom(readings, volume.isThere);
   const taken = reloadPending ? undefined : onDisk;
   if (record === undefined) return activityOf(service.active) === "stopped" ? undefined : taken;
   if (record.digest === unknownStart.digest) return undefined;
@@ -84,14 +82,11 @@ function startedFrom(readings: Readings): StartedFrom | undefined {
   return taken?.digest === record.digest ? record : undefined;
 }
 
-/** A volume is known by when it was made: another one of its name was made by another start, of what lay on disk. */
-function volumeMadeFrom({ service, record, onDisk, reloadPending }: Readings, createdAt: string | undefined): StartedFrom | undefined {
-  const taken = reloadPending ? undefined : onDisk;
-  // It was made when pgo was about to, of whatever lay on disk then: it is pgo's to make anew.
-  if (record?.made === notThere) return createdAt === undefined ? undefined : record;
-  if (record === undefined || record.digest === unknownStart.digest) return activityOf(service.active) === "stopped" ? undefined : taken;
-  if (record.made === undefined || createdAt === undefined || record.made === createdAt) return record;
-  return taken?.digest === record.digest ? record : undefined;
+/** Another start found the volume there and left it as it was made; of one that pgo did not begin to make, what lies on disk is believed. */
+function volumeMadeFrom({ service, record, onDisk, reloadPending }: Readings, isThere: boolean): StartedFrom | undefined {
+  if (record !== undefined && record.digest === freshStart.digest) return isThere ? record : undefined;
+  if (record !== undefined && record.digest !== unknownStart.digest) return record;
+  return reloadPending || activityOf(service.active) === "stopped" ? undefined : onDisk;
 }
 
 /**
@@ -102,12 +97,8 @@ function volumeMadeFrom({ service, record, onDisk, reloadPending }: Readings, cr
 export function remembered(readings: Readings): StartRecord {
   if (!isOurs(readings.service, readings.places)) return unknownStart;
   const known = startedFrom(readings);
-  const { record, volume, service } = readings;
-  // Which volume the record is of is still true of that one.
-  if (known === undefined && volume !== undefined) return record ?? { ...unknownStart, made: volume.createdAt ?? notThere };
-  if (known === undefined) return unknownStart;
-  const made = volume === undefined ? {} : { made: record?.made === notThere ? notThere : (volume.createdAt ?? record?.made) };
-  return { digest: known.digest, inputs: known.inputs, invocation: service.invocation, ...made };
+  if (known === undefined) return readings.volume?.isThere === false ? freshStart : unknownStart;
+  return { digest: known.digest, inputs: known.inputs, invocation: readings.service.invocation };
 }
 
 /** Finds the unit that the files on the host make, among bundles that pgo knows: the first whose files for it are all there. */

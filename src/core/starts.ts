@@ -6,7 +6,7 @@ import type { ApplicationId, ServiceName } from "./names.ts";
 import { differsByMounted, type OnChange } from "./on-change.ts";
 import { dependsOn, startOrder } from "./order.ts";
 import type { Recreation } from "./objects.ts";
-import { unknownStart } from "./observe.ts";
+import { freshStart } from "./observe.ts";
 import type { Observed, ObservedService, Step } from "./plan.ts";
 
 /** What shall run, and what a changed mounted file means for it. */
@@ -153,7 +153,7 @@ function restartIfChanged(service: ObservedService, unit: Unit): Move {
 }
 
 export function reasonsOf({ startedFrom }: ObservedService, unit: Unit): readonly string[] {
-  return startedFrom === undefined || startedFrom.digest === unknownStart.digest
+  return startedFrom === undefined || startedFrom.digest === freshStart.digest
     ? ["nobody can say what it was started from"]
     : differences(startedFrom.inputs, unit.inputs);
 }

@@ -111,7 +111,7 @@ export class World {
           const onDisk = unitOnDisk(unit.service, bundles, this.disk);
           const record = this.records.get(unit.service);
           const keepsObject = unit.kind === "network" || unit.kind === "volume";
-          const volume = unit.kind === "volume" ? { volume: { createdAt: this.volumes.get(unit.object)?.createdAt } } : {};
+          const volume = unit.kind === "volume" ? { volume: { isThere: this.volumes.has(unit.object) } } : {};
           return [unit.service, { service, record, onDisk, places, keepsObject, reloadPending: this.reloadPending, ...volume }];
         }),
     );
@@ -358,9 +358,8 @@ export class World {
     if (step.kind === "reload") this.reloadPending = false;
     if (step.kind === "reset-failed") this.records.delete(step.service);
     if ("unit" in step) {
-      const { digest, inputs, kind, object } = step.unit;
-      const made = kind === "volume" ? { made: this.volumes.get(object)?.createdAt } : {};
-      this.records.set(step.service, { digest, inputs, invocation: this.running.get(step.service)?.invocation ?? "", ...made });
+      const { digest, inputs } = step.unit;
+      this.records.set(step.service, { digest, inputs, invocation: this.running.get(step.service)?.invocation ?? "" });
     }
     if (step.kind === "backup-volume") {
       const [createdAt, before] = [this.volumes.get(step.volume)?.createdAt ?? "", this.asides.get(step.volume)];

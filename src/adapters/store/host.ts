@@ -61,7 +61,6 @@ export function hostTables(database: Database): Tables {
         digest: started.digest,
         inputs: JSON.stringify(started.inputs),
         invocation: started.invocation,
-        made: started.made,
       });
     },
     forgetStarted: (service) => {
@@ -95,5 +94,4 @@ const startedIn = (row: Row): Started => ({
   digest: digest(row, "digest"),
   inputs: inputs.parse(JSON.parse(text(row, "inputs"))),
   invocation: text(row, "invocation"),
-  ...(row["made"] === null ? {} : { made: text(row, "made") }),
 });

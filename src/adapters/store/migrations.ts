@@ -235,8 +235,5 @@ const migrations: readonly string[] = [
     aside TEXT NOT NULL,
     PRIMARY KEY (application, volume)
   ) STRICT;
-
-  -- Of a volume's service: when the volume was made that is meant.
-  ALTER TABLE started ADD COLUMN made TEXT;
   `,
 ];

@@ -56,11 +56,3 @@ test("what is put aside is read back as it was saved, and its backup is needed u
   store.forgetAsides(shop);
   assert.deepEqual([store.asides(shop).size, store.backupsNeeded().size], [0, 0]);
 });
-
-test("what a volume's service was started from says which volume that was", async () => {
-  await using store = openStore(":memory:");
-  const started = { digest: digestOf("x"), inputs: [], invocation: "i1" };
-  store.saveStarted(shop, "data-volume.service" as never, { ...started, made: "2026-01-01T00:00:00.1Z" });
-  store.saveStarted(shop, "web.service" as never, started);
-  assert.deepEqual([...store.started(shop).values()], [{ ...started, made: "2026-01-01T00:00:00.1Z" }, started]);
-});
