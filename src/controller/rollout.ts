@@ -93,7 +93,7 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
   const intention = store.atomically(() => {
     if (order.stored !== undefined) store.saveBundle(order.stored);
     const { application, cause } = order;
-    const reasons = made.steps.map((step) => `${step.kind} ${targetOf(step)}: ${step.because}`);
+    const reasons = [...made.steps, ...made.afterwards].map((step) => `${step.kind} ${targetOf(step)}: ${step.because}`);
     const deployment = store.beginDeployment({ application, ...order.commit, cause, goal: target, startedAt, reasons });
     const attempt = { deployment, application, revision: order.commit.revision, cause, goal: target, fallback, startedAt, recoveries: 0 };
     const begun = applying(attempt);

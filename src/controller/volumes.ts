@@ -92,7 +92,11 @@ export function volumeExecutors({ application }: Plan, deployment: number, conte
       return success(undefined);
     },
 
-    "remove-image": ({ image }, signal) => podman.removeImage(image, signal),
+    "remove-image": async ({ image }, signal) => {
+      // Podman keeps what a container runs, but not under this name if it has another one.
+      const user = (await podman.containers(signal)).find((one) => one.image === image);
+      return user === undefined ? podman.removeImage(image, signal) : trouble(`remove image ${image}: ${user.service} uses it`);
+    },
   };
 }
 

@@ -122,7 +122,8 @@ export function pruneSteps(gone: readonly Unit[], units: readonly Unit[], { obje
       return seen === undefined ? [] : removalOf(unit, { seen, from: unit.digest, because: because(unit) }, objects);
     }),
     ...[...images].flatMap(([image, unit]): readonly Step[] =>
-      needed.has(image) ? [] : [{ kind: "remove-image", image, because: because(unit) }],
+      // What was built on the host, or loaded there, can't be had again.
+      needed.has(image) || image.startsWith("localhost/") ? [] : [{ kind: "remove-image", image, because: because(unit) }],
     ),
   ];
 }

@@ -26,6 +26,7 @@ function textOf(pgo: Pgo): string | undefined {
 /** Deployed, with words in its volume that were not there by themselves. */
 async function running(files: Readonly<Record<string, string>>, config: object = {}): Promise<Pgo> {
   const pgo = new Pgo({ allowEmpty: true, config });
+  pgo.world.registry.set("registry.example.com/far:1", "good");
   await pgo.push(files);
   const volume = pgo.world.machine.volumes.get("systemd-data");
   if (volume !== undefined) volume.data += "precious\n";
@@ -208,7 +209,7 @@ suite("a network or volume that a person removed", () => {
 suite("what goes with an application", () => {
   const files = {
     ...db("1"),
-    "shop/db.container": container("good:2", "Volume=data.volume:/data", "Network=app.network"),
+    "shop/db.container": container("far:1", "Volume=data.volume:/data", "Network=app.network").replace("localhost", "registry.example.com"),
     "shop/app.network": "[Network]\n",
   };
   const rest = { "rest/rest.container": container("good:1") };
@@ -222,15 +223,35 @@ suite("what goes with an application", () => {
       await using pgo = await running({ ...files, ...rest }, { quadlet: { prune } });
       await pgo.push(rest);
       const { networks, volumes, images } = pgo.world.machine;
-      assert.deepEqual({ networks: [...networks.keys()], volumes: [...volumes.keys()], image: images.has("localhost/good:2") }, left);
+      assert.deepEqual(
+        { networks: [...networks.keys()], volumes: [...volumes.keys()], image: images.has("registry.example.com/far:1") },
+        left,
+      );
       const copies = [...pgo.world.volumeBackups.values()];
       assert.deepEqual(
         copies.map((copy) => copy.includes("precious")),
         prune === "all" ? [true] : [],
       );
       assert.equal(images.has("localhost/good:1"), true, "another application needs it");
+      const reasons = pgo.history("shop")[0]?.reasons.filter((reason) => reason.startsWith("remove-"));
+      assert.equal(reasons?.length, { none: 0, networks: 1, all: 3 }[prune], "what goes is told before");
       isSettled(pgo);
     });
+
+  test("is not an image that another container runs, or that can't be pulled again", async () => {
+    const far = {
+      "shop/db.container": container("far:1").replace("localhost", "registry.example.com"),
+      "shop/own.container": container("good:2"),
+    };
+    await using pgo = await running({ ...far, ...rest }, { quadlet: { prune: "all" } });
+    pgo.world.edit("/etc/containers/systemd/mine.container", far["shop/db.container"]);
+    pgo.world.machine.reload();
+    pgo.world.machine.start(service("mine"));
+    await pgo.push(rest);
+    const { images } = pgo.world.machine;
+    assert.deepEqual([images.has("registry.example.com/far:1"), images.has("localhost/good:2")], [true, true]);
+    assert.equal(pgo.told.filter((event) => event.type === "warning").length, 1);
+  });
 
   test("may be said for one application alone", async () => {
     await using pgo = await running({ ...files, ...rest }, { application: { shop: { prune: "all" } } });
