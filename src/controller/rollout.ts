@@ -29,7 +29,7 @@ import { adoptionsOf, saveAdoptions } from "./adopt.ts";
 import { liveBundles, type Context } from "./context.ts";
 import { inheritance, takeOver } from "./inherit.ts";
 import { observe, type Observation } from "./observe.ts";
-import { unknownStart } from "../core/observe.ts";
+import { freshStart, unknownStart } from "../core/observe.ts";
 import { preflight } from "./preflight.ts";
 import { objectRules } from "./volumes.ts";
 import { verify, worst, type Verification } from "./verify.ts";
@@ -349,6 +349,9 @@ function settle(settled: Settled, { verification, passedOn = new Set() }: Ending
       for (const { service } of store.adoptions(settled.application)) if (!after.has(service)) store.forgetStarted(service);
       store.forgetAdoptions(settled.application);
       store.forgetAsides(settled.application);
+      // From here on there is data in it.
+      for (const [service, { digest }] of store.started(settled.application))
+        if (digest === freshStart.digest) store.saveStarted(settled.application, service, unknownStart);
     }
     // Else it stays as wide as it was: something of the goal may still be there, and is to be taken away.
     // And what is passed on stays this application's, to be stopped, until the other one takes it.

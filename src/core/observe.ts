@@ -22,7 +22,10 @@ export interface StartRecord extends StartedFrom {
 /** Nobody can say what the service runs: it will be restarted. No invocation is called "none". */
 export const unknownStart: StartRecord = { digest: digestOf("unknown"), inputs: [], invocation: "none" };
 
-/** A volume was not there when pgo was about to make it: what is there later is pgo's to make anew, whatever it was made of meanwhile. */
+/**
+ * A volume was not there when pgo was about to make it: until that rollout has come to an end, what is there is pgo's to make anew, whatever it
+ * was made of meanwhile.
+ */
 export const freshStart: StartRecord = { digest: digestOf("fresh"), inputs: [], invocation: "none" };
 
 export interface Readings {
@@ -84,9 +87,9 @@ function startedFrom(readings: Readings): StartedFrom | undefined {
 
 /** Another start found the volume there and left it as it was made; of one that pgo did not begin to make, what lies on disk is believed. */
 function volumeMadeFrom({ service, record, onDisk, reloadPending }: Readings, isThere: boolean): StartedFrom | undefined {
-  if (record !== undefined && record.digest === freshStart.digest) return isThere ? record : undefined;
-  if (record !== undefined && record.digest !== unknownStart.digest) return record;
-  return reloadPending || activityOf(service.active) === "stopped" ? undefined : onDisk;
+  const taken = reloadPending || activityOf(service.active) === "stopped" ? undefined : onDisk;
+  if (record?.digest === freshStart.digest) return isThere ? record : undefined;
+  return record === undefined || record.digest === unknownStart.digest ? taken : record;
 }
 
 /**

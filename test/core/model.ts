@@ -12,7 +12,15 @@ import {
   type ServiceName,
 } from "../../src/core/names.ts";
 import type { Aside } from "../../src/core/objects.ts";
-import { observedService, remembered, unknownStart, unitOnDisk, type Readings, type StartRecord } from "../../src/core/observe.ts";
+import {
+  freshStart,
+  observedService,
+  remembered,
+  unknownStart,
+  unitOnDisk,
+  type Readings,
+  type StartRecord,
+} from "../../src/core/observe.ts";
 import { renderingFor } from "./renderings.ts";
 import { plan, stopsMore, type Observed, type Step } from "../../src/core/plan.ts";
 
@@ -157,6 +165,7 @@ export class World {
     maybeCrash();
     this.inventory = new Set(goal?.files.map((file) => file.path));
     this.asides = new Map();
+    for (const [service, { digest }] of this.records) if (digest === freshStart.digest) this.records.set(service, unknownStart);
     return made.steps;
   }
 
