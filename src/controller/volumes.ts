@@ -38,7 +38,11 @@ export function objectRules(application: Plan["application"], context: Context):
   return {
     prune,
     backups: backup.volumes === "never" ? undefined : `${backupsIn(context)}/volumes`,
-    needed: new Set(others.flatMap(([, { units }]) => units.flatMap(({ image }) => image ?? []))),
+    needed: new Set(
+      others.flatMap(([, { units }]) =>
+        units.flatMap(({ kind, object, image }) => [...(kind === "volume" ? [object] : []), ...(image === undefined ? [] : [image])]),
+      ),
+    ),
   };
 }
 

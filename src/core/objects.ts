@@ -30,7 +30,7 @@ export interface ObjectRules {
   readonly prune: "none" | "networks" | "all";
   /** Where a volume's data is copied to before it is removed; undefined: nowhere. */
   readonly backups: string | undefined;
-  /** Images that some application's last good version needs. */
+  /** Images and volumes that another application's last good version names. */
   readonly needed: ReadonlySet<string>;
 }
 
@@ -112,7 +112,7 @@ export function recreationSteps({ object, users, isUp, because, removal }: Recre
 export function pruneSteps(gone: readonly Unit[], units: readonly Unit[], { objects }: Observed): readonly Step[] {
   if (objects?.rules.prune !== "all") return [];
   const because = (unit: Unit) => `${unit.name} is gone`;
-  const kept = new Set(units.map(({ object }) => object));
+  const kept = new Set([...objects.rules.needed, ...units.map(({ object }) => object)]);
   const volumes = new Map(gone.flatMap((unit) => (unit.kind === "volume" && !kept.has(unit.object) ? [[unit.object, unit]] : [])));
   const images = new Map(gone.flatMap((unit) => (unit.image === undefined ? [] : [[unit.image, unit]])));
   const needed = new Set([...objects.rules.needed, ...units.map(({ image }) => image)]);

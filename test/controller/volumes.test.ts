@@ -253,6 +253,19 @@ suite("what goes with an application", () => {
     assert.equal(pgo.told.filter((event) => event.type === "warning").length, 1);
   });
 
+  test("is not a volume that another application has a unit for, too", async () => {
+    const same = { "rest/other.volume": "[Volume]\nVolumeName=systemd-data\n" };
+    const named = { ...files, "shop/data.volume": "[Volume]\nVolumeName=systemd-data\n" };
+    await using pgo = await running({ ...named, ...rest, ...same }, { quadlet: { prune: "all" } });
+    await pgo.push({ ...rest, ...same });
+    assert.equal(pgo.record("shop"), undefined);
+    assert.match(dataOf(pgo) ?? "", /precious/);
+    assert.deepEqual(
+      pgo.world.changes.filter((change) => change.includes("systemd-data")),
+      [],
+    );
+  });
+
   test("may be said for one application alone", async () => {
     await using pgo = await running({ ...files, ...rest }, { application: { shop: { prune: "all" } } });
     await pgo.push(rest);
