@@ -100,8 +100,11 @@ export async function uninstall({ keepRunning }: { readonly keepRunning: boolean
   // The directory itself is a mount point of this container.
   for (const name of await readdir(config.value.state.directory)) {
     const path = join(config.value.state.directory, name);
-    // Values that were given by hand are nowhere else.
-    if (path !== ownSecretsIn(config.value.state.directory)) await rm(path, { recursive: true, force: true });
+    // Values that were given by hand are nowhere else, and neither is what was in volumes.
+    if (path === ownSecretsIn(config.value.state.directory)) continue;
+    const parts = name === "backups" ? (await readdir(path)).filter((part) => part !== "volumes").map((part) => join(path, part)) : [path];
+    for (const part of parts) await rm(part, { recursive: true, force: true });
+    if (name === "backups") await rmdir(path).catch(() => undefined);
   }
   for (const part of ["", "-wal", "-shm"]) await rm(`${config.value.state.database}${part}`, { force: true });
   await rm(places.config, { force: true });
@@ -110,7 +113,10 @@ export async function uninstall({ keepRunning }: { readonly keepRunning: boolean
 }
 
 async function removeApplications(config: Config, { places, environment, terminal }: Site, signal: AbortSignal): Promise<boolean> {
-  const quiet = { ...config, system: { ...config.system, logLevel: "error" as const } };
+  // Whoever takes pgo away has not said that data goes, whatever the settings say of a single application that does.
+  const applications = new Map([...config.applications].map(([name, one]) => [name, { ...one, prune: undefined }]));
+  const quadlet = { ...config.quadlet, prune: "networks" as const };
+  const quiet = { ...config, quadlet, applications, system: { ...config.system, logLevel: "error" as const } };
   await using opened = await openContext(quiet, places, environment, signal);
   const { context } = opened;
   const records = context.store.applications();

@@ -9,6 +9,7 @@ import type { Evidence } from "./core/evidence.ts";
 import type { Health, Probe, Sample, UnitHealth } from "./core/health.ts";
 import type { Endpoint } from "./core/endpoint.ts";
 import type { ApplicationId, Digest, RelativePath, Revision, ServiceName, SourceName } from "./core/names.ts";
+import type { Aside, SeenVolume } from "./core/objects.ts";
 import type { SealedFiles } from "./core/rendering.ts";
 import type { Result } from "./core/result.ts";
 import type { Vars } from "./core/substitute.ts";
@@ -95,6 +96,16 @@ export interface Host {
   /** Bytes that can still be written below the state directory. */
   freeSpace(signal: AbortSignal): Promise<number>;
 
+  /**
+   * Copies a volume's content to a tar file, named below the backups of the state directory: whole and durable when it succeeds. What a
+   * container writes meanwhile may be in it or not.
+   */
+  exportVolume(volume: string, file: string, signal: AbortSignal): Promise<Result<{ readonly bytes: number }, string>>;
+  /** Puts such a copy into a volume, which is there and empty. */
+  importVolume(volume: string, file: string, signal: AbortSignal): Promise<Result<void, string>>;
+  /** No error if it is gone. */
+  removeBackup(file: string, signal: AbortSignal): Promise<void>;
+
   /** The present state of services; each name asked for is in the answer (`load: "not-found"` if systemd has none). */
   services(names: readonly ServiceName[], signal: AbortSignal): Promise<ReadonlyMap<ServiceName, ServiceState>>;
   /** daemon-reload; one at a time. */
@@ -170,6 +181,16 @@ export interface Podman {
   signal(container: string, name: string, signal: AbortSignal): Promise<Result<void, string>>;
   /** Removes a network that no container uses; no error if it is gone. */
   removeNetwork(name: string, signal: AbortSignal): Promise<Result<void, string>>;
+  /** Names of all networks, whoever made them. */
+  networks(signal: AbortSignal): Promise<ReadonlySet<string>>;
+  /** All volumes by name, whoever made them. */
+  volumes(signal: AbortSignal): Promise<ReadonlyMap<string, SeenVolume>>;
+  /** Bytes on disk of all volumes that Podman keeps; takes as long as to look at every file in them. */
+  volumeSizes(signal: AbortSignal): Promise<ReadonlyMap<string, number>>;
+  /** Removes a volume that no container uses, with its data; no error if it is gone. */
+  removeVolume(name: string, signal: AbortSignal): Promise<Result<void, string>>;
+  /** Takes an image's name away, and the image with its last one; no error if it is gone, and trouble where a container uses it. */
+  removeImage(image: string, signal: AbortSignal): Promise<Result<void, string>>;
   version(signal: AbortSignal): Promise<string>;
   /** Where images and containers are kept, and how many bytes are free there. */
   storage(signal: AbortSignal): Promise<{ readonly directory: string; readonly free: number }>;
@@ -330,6 +351,18 @@ export interface Store {
   saveAdoption(application: ApplicationId, adoption: Adoption): void;
   forgetAdoptions(application: ApplicationId): void;
 
+  /** Answers its id. */
+  addBackup(backup: Omit<BackupRecord, "id">): number;
+  /** Newest first. */
+  backups(): readonly BackupRecord[];
+  forgetBackup(id: number): void;
+  /** Those that a rollout may have to bring back. */
+  backupsNeeded(): ReadonlySet<number>;
+  /** Data that rollouts have put aside, by volume, until they have come to an end. */
+  asides(application: ApplicationId): ReadonlyMap<string, Aside>;
+  saveAside(application: ApplicationId, aside: Aside): void;
+  forgetAsides(application: ApplicationId): void;
+
   started(application: ApplicationId): ReadonlyMap<ServiceName, Started>;
   saveStarted(application: ApplicationId, service: ServiceName, started: Started): void;
   forgetStarted(service: ServiceName): void;
@@ -423,6 +456,19 @@ export interface Started {
   readonly digest: Digest;
   readonly inputs: Bundle["units"][number]["inputs"];
   readonly invocation: string;
+}
+
+/** A volume's data. */
+export interface BackupRecord {
+  readonly id: number;
+  /** Undefined where the history has forgotten it. */
+  readonly deployment: number | undefined;
+  readonly application: ApplicationId;
+  readonly volume: string;
+  /** Below the backups of the state directory. */
+  readonly file: string;
+  readonly bytes: number;
+  readonly at: Date;
 }
 
 export interface NewDeployment {

@@ -25,21 +25,7 @@ export function renderHistory(entries: readonly HistoryEntry[], view: View): str
 }
 
 export function renderDeployment(entry: HistoryEntry, view: View): string {
-  const {
-    id,
-    source,
-    application,
-    revision,
-    author,
-    subject,
-    cause,
-    startedAt,
-    finishedAt,
-    description,
-    reasons,
-    steps,
-    evidence,
-  } = entry;
+  const { id, source, application, revision, author, subject, cause, startedAt, finishedAt, description, reasons, steps, evidence } = entry;
   const [state] = table([[outcomeCell(entry)]], 0, view);
   const took = finishedAt === null ? "" : `, took ${span(Date.parse(finishedAt) - Date.parse(startedAt))}`;
   const facts = table(

@@ -300,6 +300,7 @@ async function seen(
   // A rollout that got stuck leaves the inventory wide; now that the host shows just this, it is this.
   store.saveInventory(record.id, new Map(bundle?.files.map((file) => [file.path, file.digest])));
   store.forgetAdoptions(record.id);
+  store.forgetAsides(record.id);
   if (bundle === undefined) return;
   const verdicts = await lookOnce({ bundle, survey }, context, signal);
   const seenNow = worst(verdicts.map((one) => one.health));

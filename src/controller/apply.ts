@@ -5,11 +5,13 @@ import { checkIn } from "../core/checks.ts";
 import { roleOf } from "../core/kinds.ts";
 import type { ApplicationId, ServiceName } from "../core/names.ts";
 import { unknownStart } from "../core/observe.ts";
-import { imagesOf, targetOf, type Plan, type Step } from "../core/plan.ts";
+import { imagesOf, type Plan, type Step } from "../core/plan.ts";
+import { targetOf } from "../core/plan-text.ts";
 import { reasonOf, success, trouble, type Result } from "../core/result.ts";
 import { liveBundle, type Context } from "./context.ts";
 import { linked } from "./linked.ts";
 import { isSecret, removeSecret, saveSecret } from "./podman-secrets.ts";
+import { volumeExecutors } from "./volumes.ts";
 
 type Executors = {
   readonly [Kind in Step["kind"]]: (step: Extract<Step, { kind: Kind }>, signal: AbortSignal) => Promise<Result<void, string>>;
@@ -46,7 +48,7 @@ export async function pullImages(plan: Plan, { podman }: Context, signal: AbortS
  */
 export async function apply(plan: Plan, work: Work, context: Context, signal: AbortSignal): Promise<Result<void, Failure>> {
   const { deployment } = work;
-  const execute = executors(plan, work.bundle, context);
+  const execute = { ...executors(plan, work.bundle, context), ...volumeExecutors(plan, deployment, context) };
   for (const step of plan.steps) {
     signal.throwIfAborted();
     const began = context.clock.monotonic();
@@ -111,7 +113,11 @@ async function attempt(step: Step, executors: Executors, signal: AbortSignal): P
   }
 }
 
-function executors({ application }: Plan, bundle: Bundle | undefined, context: Context): Executors {
+function executors(
+  { application }: Plan,
+  bundle: Bundle | undefined,
+  context: Context,
+): Omit<Executors, keyof ReturnType<typeof volumeExecutors>> {
   const { host, podman, store } = context;
   /** Which start of a service ran when a restart began that systemd may extend to it. */
   const before = new Map<ServiceName, string>();

@@ -5,6 +5,7 @@ import type { Bundle, Unit } from "../core/bundle.ts";
 import { roleOf } from "../core/kinds.ts";
 import { partsOf, type ApplicationId, type Digest, type RelativePath, type ServiceName } from "../core/names.ts";
 import { observedService, remembered, unitOnDisk, type Readings, type StartRecord } from "../core/observe.ts";
+import { isMissing, type SeenObjects } from "../core/objects.ts";
 import { dependsOn } from "../core/order.ts";
 import { placeOf } from "../core/placing.ts";
 import type { Dependent, Goal, Observed } from "../core/plan.ts";
@@ -13,6 +14,7 @@ import type { ContainerState, Host, PodmanSecret, ServiceState } from "../ports.
 import { look } from "./adopt.ts";
 import { liveBundles, type Context } from "./context.ts";
 import { isSecret, lookAtSecrets } from "./podman-secrets.ts";
+import { objectRules, seenObjects } from "./volumes.ts";
 
 export interface Observation {
   readonly observed: Observed;
@@ -27,6 +29,7 @@ export interface Survey {
   readonly containers: readonly ContainerState[];
   /** Undefined where no application has any. */
   readonly secrets: readonly PodmanSecret[] | undefined;
+  readonly objects: Pick<SeenObjects, "networks" | "volumes">;
 }
 
 export interface Look extends Goal {
@@ -50,12 +53,17 @@ export async function observe(goal: Look, context: Context, signal: AbortSignal)
   const begun = store.adoptions(application);
   const fresh = (goal.adopting ?? []).filter(({ service }) => !begun.some((one) => one.service === service));
   const secretsKnown = { files: bundles.flatMap((bundle) => bundle.files), known: goal.survey?.secrets };
+  const objects: SeenObjects = {
+    ...(goal.survey?.objects ?? (await seenObjects([...units.values()], context, signal))),
+    aside: store.asides(application),
+    rules: objectRules(application, context),
+  };
   const [placed, secrets, services, enabled, dependents, adoptions] = await Promise.all([
     host.placed(application, beside, signal),
     lookAtSecrets(application, secretsKnown, context, signal),
     servicesOf([...units.keys()], goal.survey, host, signal),
     installing.length === 0 ? new Set<ServiceName>() : host.enabled(installing, signal),
-    dependentsOf(goal, context, signal),
+    dependentsOf(goal, objects, context, signal),
     look([...begun, ...fresh], context, signal),
   ]);
   const files = new Map<RelativePath, { readonly digest: Digest }>([...placed, ...secrets.files]);
@@ -67,9 +75,11 @@ export async function observe(goal: Look, context: Context, signal: AbortSignal)
     const unit = goal.bundle?.units.find(({ service }) => service === one.service);
     if (unit !== undefined) records.set(one.service, startOf(one, unit));
   }
+  const volume = (unit: Unit | undefined) => (unit?.kind === "volume" ? { volume: { isThere: objects.volumes.has(unit.object) } } : {});
   const readings = [...services].map(([service, state]): [ServiceName, Readings] => [
     service,
     {
+      ...volume(units.get(service)),
       service: state,
       record: records.get(service),
       onDisk: unitOnDisk(service, bundles, files),
@@ -88,21 +98,27 @@ export async function observe(goal: Look, context: Context, signal: AbortSignal)
       dependents,
       reloadPending: store.reloadPending(),
       adoptions,
+      objects,
     },
     services,
     remembered: new Map(readings.map(([service, reading]) => [service, remembered(reading)])),
   };
 }
 
-/** Running units of other applications that use a network of this one's: they stop with it when it is made anew. */
-async function dependentsOf({ application, bundle }: Goal, context: Context, signal: AbortSignal): Promise<readonly Dependent[]> {
-  const networks = bundle?.units.filter((unit) => unit.kind === "network") ?? [];
-  if (networks.length === 0) return [];
+/** Units of other applications that use a network or volume of this one's: they stop with it when it is made anew, or failed for want of it. */
+async function dependentsOf(
+  { application, bundle }: Goal,
+  seen: SeenObjects,
+  context: Context,
+  signal: AbortSignal,
+): Promise<readonly Dependent[]> {
+  const objects = bundle?.units.filter((unit) => roleOf(unit.kind) === "object") ?? [];
+  if (objects.length === 0) return [];
   const users = [...liveBundles(context)].flatMap(([other, live]) =>
     other === application
       ? []
       : live.units
-          .filter((unit) => networks.some((network) => dependsOn(unit, network)))
+          .filter((unit) => objects.some((object) => dependsOn(unit, object)))
           .map((unit): Dependent => ({ application: other, unit })),
   );
   if (users.length === 0) return [];
@@ -110,7 +126,11 @@ async function dependentsOf({ application, bundle }: Goal, context: Context, sig
     users.map(({ unit }) => unit.service),
     signal,
   );
-  return users.filter(({ unit }) => isRunning(states.get(unit.service)));
+  const lacks = (unit: Unit) => objects.some((object) => dependsOn(unit, object) && isMissing(object, seen));
+  return users.filter(({ unit }) => {
+    const state = states.get(unit.service);
+    return isRunning(state) || (state?.active === "failed" && lacks(unit));
+  });
 }
 
 function isRunning(state: ServiceState | undefined): boolean {

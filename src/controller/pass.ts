@@ -10,6 +10,7 @@ import { dealWithRevision } from "./revision.ts";
 import { resume } from "./rollout.ts";
 import { emptiness, type Seen } from "./seen.ts";
 import { repairAll } from "./survey.ts";
+import { dropOldBackups } from "./volumes.ts";
 
 /** Why a pass is more than a look at Git. */
 export interface Occasion {
@@ -111,6 +112,7 @@ async function dealWith(
   }
   const { keepDeployments: deployments, keepDays: days, keepGood: good } = context.config.state;
   context.store.trim({ deployments, days, good }, context.clock.now());
+  await dropOldBackups(context, signal);
   await context.sealed.keep(context.store.sealedInUse(), signal);
   context.bundles.keep(new Set(context.store.applications().flatMap(({ lastGood }) => lastGood ?? [])));
   return touched;

@@ -4,7 +4,8 @@ import type { Bundle, Problem } from "../core/bundle.ts";
 import type { Decision } from "../core/decide.ts";
 import { diffOf } from "../core/diff.ts";
 import { partsOf, type ServiceName } from "../core/names.ts";
-import { plan, targetOf, type ObservedService } from "../core/plan.ts";
+import { plan, type ObservedService } from "../core/plan.ts";
+import { targetOf } from "../core/plan-text.ts";
 import type { PlannedApplication } from "../core/report.ts";
 import { adoptionsOf } from "./adopt.ts";
 import { decisionOf, type Case } from "./act.ts";
@@ -82,7 +83,7 @@ async function stepsTo(
     source,
     state: made.conflicts.length > 0 ? "rejected" : made.steps.length > 0 ? "pending" : "in-sync",
     message: lack === undefined ? null : `would be held: ${lack}`,
-    steps: made.steps.map((step) => ({ kind: step.kind, target: targetOf(step), because: step.because })),
+    steps: [...made.steps, ...made.afterwards].map((step) => ({ kind: step.kind, target: targetOf(step), because: step.because })),
     diff: diffOf(made.steps, live),
     problems: made.conflicts.map(plannedProblem),
   };

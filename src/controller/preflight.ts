@@ -7,6 +7,7 @@ import type { Plan } from "../core/plan.ts";
 import { lacking, needsOf, portsIn, tooFull } from "../core/preflight.ts";
 import { liveBundles, type Context } from "./context.ts";
 import type { Observation } from "./observe.ts";
+import { roomForBackups } from "./volumes.ts";
 
 export interface Departure {
   readonly plan: Plan;
@@ -50,6 +51,8 @@ export async function preflight(departure: Departure, context: Context, signal: 
     minimum,
   );
   if (full !== undefined) return full;
+  const noRoom = await roomForBackups(plan, context, signal);
+  if (noRoom !== undefined) return noRoom;
   const live = liveBundles(context);
   return lacking(needs, {
     bound,

@@ -4,7 +4,8 @@ import type { Bundle, Problem } from "../core/bundle.ts";
 import { filesOf } from "../core/moves.ts";
 import { digestOf, type ApplicationId, type Digest, type RelativePath, type Revision, type ServiceName } from "../core/names.ts";
 import { hindrance, type Turn } from "../core/order.ts";
-import { found, plan, stopsMore, targetOf, type Goal, type Plan } from "../core/plan.ts";
+import { plan, stopsMore, type Goal, type Plan } from "../core/plan.ts";
+import { found, targetOf } from "../core/plan-text.ts";
 import {
   applied,
   applying,
@@ -29,8 +30,9 @@ import { liveBundles, type Context } from "./context.ts";
 import { keepEvidence } from "./evidence.ts";
 import { inheritance, takeOver } from "./inherit.ts";
 import { observe, type Observation } from "./observe.ts";
-import { unknownStart } from "../core/observe.ts";
+import { freshStart, unknownStart } from "../core/observe.ts";
 import { preflight } from "./preflight.ts";
+import { objectRules } from "./volumes.ts";
 import { verify, worst, type Verification } from "./verify.ts";
 
 /** What a rollout is for. */
@@ -92,7 +94,7 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
   const intention = store.atomically(() => {
     if (order.stored !== undefined) store.saveBundle(order.stored);
     const { application, cause } = order;
-    const reasons = made.steps.map((step) => `${step.kind} ${targetOf(step)}: ${step.because}`);
+    const reasons = [...made.steps, ...made.afterwards].map((step) => `${step.kind} ${targetOf(step)}: ${step.because}`);
     const deployment = store.beginDeployment({ application, ...order.commit, cause, goal: target, startedAt, reasons });
     const attempt = { deployment, application, revision: order.commit.revision, cause, goal: target, fallback, startedAt, recoveries: 0 };
     const begun = applying(attempt);
@@ -172,11 +174,42 @@ async function verifyGoal(rollout: Verifying, course: Course, context: Context, 
     await keepTraces(rollout, verification, context, signal);
     return giveUp(rollout, verification.trouble, context, verification);
   }
+  await prune(rollout, course, context, signal);
   const now = context.clock.now();
   const took = `${Math.round((now.getTime() - rollout.startedAt.getTime()) / 100) / 10} s`;
   const well = rollout.goal === "absent" ? "removed" : `${describeHealth(verification.verdicts)} after ${took}`;
   const said = rollout.cause === "drift" ? `${found(context.store.deployment(rollout.deployment)?.steps ?? [])}; ${well}` : well;
   return settle(verified(rollout, now, said), { verification, passedOn: course.passedOn }, context);
+}
+
+/** What the new version no longer needs. It is well without that, so what can't be done is told, and stays. */
+async function prune(
+  { application, goal, deployment }: Verifying,
+  { passedOn }: Course,
+  context: Context,
+  signal: AbortSignal,
+): Promise<void> {
+  const aim: Goal = { application, bundle: bundleOf(goal, context), passedOn };
+  if (objectRules(application, context).prune !== "all") return;
+  const { afterwards } = plan(aim, (await observe(aim, context, signal)).observed);
+  let failed: string | undefined;
+  for (const step of afterwards) {
+    const isGuarded = step.kind === "remove-volume" && failed === step.volume;
+    if (isGuarded) continue;
+    const done = await apply(
+      { application, steps: [step], afterwards: [], conflicts: [] },
+      { deployment, bundle: aim.bundle },
+      context,
+      signal,
+    );
+    if (done.ok) continue;
+    failed = targetOf(step);
+    context.journal.tell({
+      type: "warning",
+      subject: application,
+      message: `${done.trouble.reason}: it is left on the host, remove it by hand`,
+    });
+  }
 }
 
 async function goBack(rollout: Reverting, context: Context, signal: AbortSignal): Promise<Settled> {
@@ -334,6 +367,10 @@ function settle(settled: Settled, { verification, passedOn = new Set() }: Ending
     if (settled.shows !== undefined) {
       for (const { service } of store.adoptions(settled.application)) if (!after.has(service)) store.forgetStarted(service);
       store.forgetAdoptions(settled.application);
+      store.forgetAsides(settled.application);
+      // From here on there is data in it.
+      for (const [service, { digest }] of store.started(settled.application))
+        if (digest === freshStart.digest) store.saveStarted(settled.application, service, unknownStart);
     }
     // Else it stays as wide as it was: something of the goal may still be there, and is to be taken away.
     // And what is passed on stays this application's, to be stopped, until the other one takes it.

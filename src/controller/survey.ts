@@ -5,12 +5,14 @@ import { guarded, repair } from "./act.ts";
 import type { Context } from "./context.ts";
 import type { Survey } from "./observe.ts";
 import { isSecret } from "./podman-secrets.ts";
+import { seenObjects } from "./volumes.ts";
+import { inOrder, needs } from "../core/order.ts";
 
 /** Repairs what differs from the last good, application by application, and measures what changes by itself. */
 export async function repairAll(records: readonly ApplicationRecord[], context: Context, signal: AbortSignal): Promise<void> {
   // One question for all; where it fails, each application tells so.
   const taken = takeSurvey(records, context, signal);
-  for (const record of records)
+  for (const record of usedFirst(records, context))
     await guarded({ application: record.id, outcome: "failed" }, async () => repair(record, await taken, context, signal), context, signal);
   await taken.then(
     (survey) => {
@@ -25,14 +27,26 @@ export async function repairAll(records: readonly ApplicationRecord[], context: 
 /** What every application of a source runs now. */
 export async function takeSurvey(records: readonly ApplicationRecord[], context: Context, signal: AbortSignal): Promise<Survey> {
   const live = records.flatMap(({ lastGood }) => (lastGood === undefined ? [] : [context.bundles.get(lastGood)]));
-  const names = live.flatMap((bundle) => bundle.units.map((unit) => unit.service));
+  const units = live.flatMap((bundle) => bundle.units);
+  const names = units.map((unit) => unit.service);
   const areSecrets = live.some(({ files }) => files.some(({ path }) => isSecret(path)));
-  const [services, containers, secrets] = await Promise.all([
+  const [services, containers, secrets, objects] = await Promise.all([
     context.host.services(names, signal),
     context.podman.containers(signal),
     areSecrets ? context.podman.secrets(signal) : undefined,
+    seenObjects(units, context, signal),
   ]);
-  return { services, containers, secrets };
+  return { services, containers, secrets, objects };
+}
+
+/** What lost its network can't run before the application has it that it is of. */
+function usedFirst(records: readonly ApplicationRecord[], { bundles }: Context): readonly ApplicationRecord[] {
+  const bundleOf = ({ lastGood }: ApplicationRecord) => (lastGood === undefined ? undefined : bundles.get(lastGood));
+  return inOrder(
+    records,
+    ({ id }) => id,
+    (record) => records.filter((other) => other !== record && needs(bundleOf(record), bundleOf(other))),
+  );
 }
 
 /** Figures that change by themselves; a scrape asks for none of them. */

@@ -95,11 +95,24 @@ export const applicationSettings = z.strictObject({
     )
     .default({})
     .describe("By unit file name without suffix, or by service name: what is done when nothing but mounted files of it changed."),
+  volume: z
+    .record(
+      z.string(),
+      z.strictObject({
+        recreate: z
+          .boolean()
+          .default(false)
+          .describe("Whether a change of the .volume makes it anew: it begins empty, and what was in it goes to a backup."),
+      }),
+    )
+    .default({})
+    .describe("By unit file name without suffix, or by service name."),
 });
 export type ApplicationSettings = z.infer<typeof applicationSettings>;
 
 /** The host's pgo.toml. `directories` are those of rootful or rootless Podman, for the defaults. */
 export function hostConfig(directories: Directories) {
+  const prune = z.enum(["none", "networks", "all"]);
   const quadlet = z.strictObject({
     directory: absolute
       .default(directories.quadlet)
@@ -112,9 +125,25 @@ export function hostConfig(directories: Directories) {
       .boolean()
       .default(false)
       .describe("Whether units of the same name that a person placed are taken over (docs/adoption.md); else they are a problem."),
+    prune: prune
+      .default("networks")
+      .describe(
+        "What of Podman's goes with units that are gone; all: volumes too, after a backup, and images that nothing needs any more.",
+      ),
     drift_interval: positive.default(300_000).describe("Time between two looks at the host; passes between them ask only Git."),
   });
   const adopt = z.boolean().optional().describe("Of [quadlet], for this application alone.");
+  const ownPrune = prune.optional().describe("Of [quadlet], for this application alone.");
+  const backup = z.strictObject({
+    volumes: z
+      .enum(["before-removal", "never"])
+      .default("before-removal")
+      .describe(
+        "When the data of named volumes is copied; never: a volume that is removed takes its data along, for those who have backups.",
+      ),
+    keep: z.int().min(1).default(5).describe("Backups: at least so many of each volume,"),
+    keep_days: z.int().min(1).default(30).describe("and those of so many days, whichever is more."),
+  });
   const secrets = z.strictObject({
     directory: absolute
       .default(directories.secrets)
@@ -155,6 +184,7 @@ export function hostConfig(directories: Directories) {
       health: healthDefaults.prefault({}),
       secrets: secrets.prefault({}),
       state: state.prefault({}),
+      backup: backup.prefault({}),
       metrics: metrics.prefault({}),
       system: system.prefault({}),
       vars: varsTable,
@@ -162,7 +192,7 @@ export function hostConfig(directories: Directories) {
       application: z
         .record(
           named(applicationName),
-          z.strictObject({ health: z.record(z.string(), hostUnitHealth).default({}), vars: varsTable, adopt }),
+          z.strictObject({ health: z.record(z.string(), hostUnitHealth).default({}), vars: varsTable, adopt, prune: ownPrune }),
         )
         .default({})
         .describe("By application name; wins over the application's own pgo.toml."),
@@ -223,11 +253,17 @@ export interface Config {
     readonly generatorWarnings: "report" | "refuse";
     readonly driftInterval: number;
     readonly adopt: boolean;
+    readonly prune: "none" | "networks" | "all";
   };
   readonly health: Patience;
   readonly applications: ReadonlyMap<
     string,
-    { readonly health: Readonly<Record<string, UnitHealthSettings>>; readonly vars: VarsTable; readonly adopt?: boolean | undefined }
+    {
+      readonly health: Readonly<Record<string, UnitHealthSettings>>;
+      readonly vars: VarsTable;
+      readonly adopt?: boolean | undefined;
+      readonly prune?: "none" | "networks" | "all" | undefined;
+    }
   >;
   readonly vars: VarsTable;
   readonly policy: PolicySettings;
@@ -245,6 +281,12 @@ export interface Config {
     readonly keepGood: number;
     /** Bytes; 0: not looked at. */
     readonly minFree: number;
+  };
+  readonly backup: {
+    readonly volumes: "before-removal" | "never";
+    /** Of each volume. */
+    readonly keep: number;
+    readonly keepDays: number;
   };
   readonly metrics: { readonly listen: { readonly host: string; readonly port: number } | "off" };
   readonly system: { readonly logLevel: "debug" | "info" | "warn" | "error"; readonly logFormat: "auto" | "json" | "text" };
@@ -269,6 +311,7 @@ export function configOf(raw: HostConfig): Config {
       generatorWarnings: raw.quadlet.generator_warnings,
       driftInterval: raw.quadlet.drift_interval,
       adopt: raw.quadlet.adopt,
+      prune: raw.quadlet.prune,
     },
     health: {
       deadline: raw.health.deadline,
@@ -296,6 +339,7 @@ export function configOf(raw: HostConfig): Config {
       keepGood: raw.state.keep_good,
       minFree: bytes(raw.state.min_free) ?? 0,
     },
+    backup: { volumes: raw.backup.volumes, keep: raw.backup.keep, keepDays: raw.backup.keep_days },
     metrics: { listen: listenAddress(raw.metrics.listen) ?? "off" },
     system: { logLevel: raw.system.log_level, logFormat: raw.system.log_format },
   };

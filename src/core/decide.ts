@@ -53,16 +53,6 @@ export function decide(candidate: Candidate, memory: Memory, now: Date): Decisio
   }
 }
 
-/** A volume can't be altered in place (podman volume create --ignore keeps the old one), and is not thrown away; a network is made anew. */
-export function alteredObjects(before: Bundle | undefined, after: Bundle): readonly Problem[] {
-  return after.units.flatMap((unit) => {
-    const old = before?.units.find((one) => one.name === unit.name || (one.kind === unit.kind && one.object === unit.object));
-    if (unit.kind !== "volume" || old === undefined || old.digest === unit.digest) return [];
-    const message = `Podman can't alter the volume ${old.object} in place, and its data is not thrown away: give the changed volume another file name, and its users that name`;
-    return [{ file: unit.file, line: undefined, message }];
-  });
-}
-
 /** The wait before try number `tries` (from 1) of something that failed for the time being: doubling, at most an hour, with jitter. */
 export function backoff(tries: number, interval: number, chance: number): number {
   const wait = Math.min(interval * 2 ** Math.min(tries - 1, 16), 3_600_000);

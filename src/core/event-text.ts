@@ -1,6 +1,7 @@
 /** Events in words: the one line that the log and the events table have in common, and which events are kept at all. */
 
 import type { Event } from "./event.ts";
+import { bytesText } from "./size.ts";
 import { partsOf, short, type ApplicationId } from "./names.ts";
 
 type Counted = Extract<Event, { readonly type: "git" | "pass" | "probe" | "health" | "gone" | "containers" | "storage" }>;
@@ -18,6 +19,7 @@ export function isKept(event: Event): event is KeptEvent {
     case "host":
     case "outcome":
     case "command":
+    case "backup":
     case "warning":
       return true;
     case "git":
@@ -69,6 +71,8 @@ function words(event: Event): string {
       return saying(`${where(event)} ${event.outcome}`, event.message);
     case "command":
       return saying(["ctl", event.command, event.target].filter((part) => part !== "").join(" "), event.message);
+    case "backup":
+      return saying(`${event.application} volume ${event.volume}`, `${bytesText(event.bytes)} copied to ${event.path}`);
     case "warning":
       return saying(event.subject, event.message);
     case "git":

@@ -33,6 +33,14 @@ export type Event = { readonly at: Date } & (
     }
   /** What a person asked for with ctl. */
   | { readonly type: "command"; readonly command: string; readonly target: string; readonly message: string }
+  /** Data of a volume was copied before the volume went. */
+  | {
+      readonly type: "backup";
+      readonly application: ApplicationId;
+      readonly volume: string;
+      readonly path: string;
+      readonly bytes: number;
+    }
   /** Something that a person should look at, though pgo goes on. */
   | { readonly type: "warning"; readonly subject: string; readonly message: string }
   /** Only counted and measured, never logged above debug nor kept: */

@@ -3,7 +3,7 @@
 import { assemble } from "./assemble.ts";
 import type { Bundle, Problem, Unit } from "./bundle.ts";
 import { strayChecks } from "./checks.ts";
-import { alteredObjects, type Candidate } from "./decide.ts";
+import type { Candidate } from "./decide.ts";
 import { isUnitFile, type Draft } from "./layout.ts";
 import type { Policy } from "./policy-config.ts";
 import type { Rendering } from "./rendering.ts";
@@ -12,6 +12,7 @@ import { refuseSharedNames } from "./shared-names.ts";
 import { sharedSecret } from "./order.ts";
 import { shownPath } from "./placing.ts";
 import { digestOf, type ApplicationId, type Digest, type RelativePath, type UnitName } from "./names.ts";
+import { alteredVolumes, strayVolumes } from "./volumes.ts";
 
 /** What is judged, and beside what. */
 export interface Trial {
@@ -49,7 +50,12 @@ export function openCourt(trial: Trial): Court {
 
 /** pgo's own rules for a bundle that is well formed; a further one, such as a policy, is one more line. Problems name files below the application. */
 function objections(bundle: Bundle, before: Bundle | undefined): readonly Problem[] {
-  return [...strayChecks(bundle, "pgo.toml"), ...strayReactions(bundle, "pgo.toml"), ...alteredObjects(before, bundle)];
+  return [
+    ...strayChecks(bundle, "pgo.toml"),
+    ...strayReactions(bundle, "pgo.toml"),
+    ...strayVolumes(bundle, "pgo.toml"),
+    ...alteredVolumes(before, bundle),
+  ];
 }
 
 /** The candidates that still stand, what takes the place of those that fell, and why they fell. */

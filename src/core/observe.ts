@@ -22,6 +22,12 @@ export interface StartRecord extends StartedFrom {
 /** Nobody can say what the service runs: it will be restarted. No invocation is called "none". */
 export const unknownStart: StartRecord = { digest: digestOf("unknown"), inputs: [], invocation: "none" };
 
+/**
+ * A volume was not there when pgo was about to make it: until that rollout has come to an end, what is there is pgo's to make anew, whatever it
+ * was made of meanwhile.
+ */
+export const freshStart: StartRecord = { digest: digestOf("fresh"), inputs: [], invocation: "none" };
+
 export interface Readings {
   readonly service: ServiceReading;
   readonly record: StartRecord | undefined;
@@ -30,6 +36,8 @@ export interface Readings {
   readonly places: Places;
   /** A network's or volume's: a start of it makes the object only where there is none. */
   readonly keepsObject: boolean;
+  /** Of a volume's unit. */
+  readonly volume?: { readonly isThere: boolean };
   /** A unit file was changed and systemd has not read it since: what it starts meanwhile is the text before. */
   readonly reloadPending: boolean;
 }
@@ -65,7 +73,9 @@ function isOurs({ load, source, fragment }: ServiceReading, { directory, units, 
  * what lay on disk: that is known only when the disk holds what was saved, and else nobody can say (a crash of pgo between
  * writing and restarting, or an edit by hand).
  */
-function startedFrom({ service, record, onDisk, reloadPending, keepsObject }: Readings): StartedFrom | undefined {
+function startedFrom(readings: Readings): StartedFrom | undefined {
+  const { service, record, onDisk, reloadPending, keepsObject, volume } = readings;
+  if (volume !== undefined) return volumeMadeFrom(readings, volume.isThere);
   const taken = reloadPending ? undefined : onDisk;
   if (record === undefined) return activityOf(service.active) === "stopped" ? undefined : taken;
   if (record.digest === unknownStart.digest) return undefined;
@@ -73,6 +83,13 @@ function startedFrom({ service, record, onDisk, reloadPending, keepsObject }: Re
   if (keepsObject) return record;
   if (record.invocation === service.invocation || service.invocation === "") return record;
   return taken?.digest === record.digest ? record : undefined;
+}
+
+/** Another start found the volume there and left it as it was made; of one that pgo did not begin to make, what lies on disk is believed. */
+function volumeMadeFrom({ service, record, onDisk, reloadPending }: Readings, isThere: boolean): StartedFrom | undefined {
+  const taken = reloadPending || activityOf(service.active) === "stopped" ? undefined : onDisk;
+  if (record?.digest === freshStart.digest) return isThere ? record : undefined;
+  return record === undefined || record.digest === unknownStart.digest ? taken : record;
 }
 
 /**
@@ -83,7 +100,8 @@ function startedFrom({ service, record, onDisk, reloadPending, keepsObject }: Re
 export function remembered(readings: Readings): StartRecord {
   if (!isOurs(readings.service, readings.places)) return unknownStart;
   const known = startedFrom(readings);
-  return known === undefined ? unknownStart : { digest: known.digest, inputs: known.inputs, invocation: readings.service.invocation };
+  if (known === undefined) return readings.volume?.isThere === false ? freshStart : unknownStart;
+  return { digest: known.digest, inputs: known.inputs, invocation: readings.service.invocation };
 }
 
 /** Finds the unit that the files on the host make, among bundles that pgo knows: the first whose files for it are all there. */

@@ -15,10 +15,11 @@ import type { Bundle, BundleFile, Input, Problem, Unit } from "./bundle.ts";
 import { roleOf } from "./kinds.ts";
 import { isUnitText } from "./layout.ts";
 import type { ApplicationId, Digest, RelativePath, ServiceName } from "./names.ts";
+import { pruneSteps, recreations, recreationSteps, type SeenObjects } from "./objects.ts";
 import { onChangeOf, writtenInPlace } from "./on-change.ts";
 import { startOrder } from "./order.ts";
 import { placeOf, shownPath } from "./placing.ts";
-import { recreations, startSteps, type Recreation } from "./starts.ts";
+import { startSteps } from "./starts.ts";
 
 /** What an application shall be: a bundle, or not there at all. */
 export interface Goal {
@@ -46,6 +47,8 @@ export interface Observed {
   readonly reloadPending: boolean;
   /** Of files that a person placed: to be taken over, or on the way. */
   readonly adoptions?: readonly SeenAdoption[];
+  /** Undefined: Podman was not asked, and its networks are pruned as ever. */
+  readonly objects?: SeenObjects;
 }
 
 export interface Dependent {
@@ -97,6 +100,12 @@ export type Step = { readonly because: string } & (
   /** It reads them by itself: only what it runs is noted. */
   | { readonly kind: "keep"; readonly service: ServiceName; readonly unit: Unit }
   | { readonly kind: "remove-network"; readonly network: string; readonly service: ServiceName }
+  /** `from`: the digest of the unit that the volume was made of, where that is known. */
+  | { readonly kind: "backup-volume"; readonly volume: string; readonly service: ServiceName; readonly from: Digest | undefined }
+  | { readonly kind: "remove-volume"; readonly volume: string; readonly service: ServiceName; readonly from: Digest | undefined }
+  /** Puts back what was put aside. */
+  | { readonly kind: "restore-volume"; readonly volume: string; readonly service: ServiceName }
+  | { readonly kind: "remove-image"; readonly image: string }
   | {
       readonly kind: "start";
       readonly service: ServiceName;
@@ -118,6 +127,8 @@ export type Step = { readonly because: string } & (
 export interface Plan {
   readonly application: ApplicationId;
   readonly steps: readonly Step[];
+  /** What goes when the steps are done and all is known to be well; it is not needed for that. */
+  readonly afterwards: readonly Step[];
   /** Files and units of somebody else where ours would go. With any, there are no steps. */
   readonly conflicts: readonly Problem[];
 }
@@ -131,7 +142,7 @@ export function plan(goal: Goal, observed: Observed): Plan {
   const units = goal.bundle?.units ?? [];
   const sides = sidesOf(units, observed);
   const conflicts = conflictsOf(files, units, sides, observed);
-  if (conflicts.length > 0) return { application: goal.application, steps: [], conflicts };
+  if (conflicts.length > 0) return { application: goal.application, steps: [], afterwards: [], conflicts };
 
   // What goes back to a person is not gone.
   const known = observed.known.filter((unit) => !sides.returned.some(({ service }) => service === unit.service));
@@ -156,10 +167,11 @@ export function plan(goal: Goal, observed: Observed): Plan {
       return { kind: "write", file, replaces: present?.digest, inPlace: present !== undefined && inPlace.has(file.path), because };
     });
   const [copies, moves, back] = [adoptSteps(sides, "in place"), adoptSteps(sides, "elsewhere"), giveBackSteps(sides)];
-  const recreated = recreations(units, observed);
+  const recreated = recreations(goal.bundle, observed);
   return {
     application: goal.application,
     conflicts: [],
+    afterwards: pruneSteps(gone, units, observed),
     steps: [
       ...disables(known, units, observed),
       ...disableSteps(sides, observed),
@@ -172,7 +184,7 @@ export function plan(goal: Goal, observed: Observed): Plan {
       ...reload([...back, ...removals, ...writes, ...moves], { units, gone }, observed),
       ...cleanUp(others, observed),
       ...enables(units, observed),
-      ...recreated.flatMap(recreate),
+      ...recreated.flatMap(recreationSteps),
       ...startSteps({ units, onChange: (unit) => onChangeOf(unit, goal.bundle) }, recreated, observed).map((step) =>
         withOrigin(step, sides),
       ),
@@ -183,16 +195,6 @@ export function plan(goal: Goal, observed: Observed): Plan {
       ...allRemovals.filter(isSecret),
     ],
   };
-}
-
-/** What is in the network is stopped first, then the network's unit and the network itself: neither goes while it is used. */
-function recreate({ network, users, isUp, because }: Recreation): readonly Step[] {
-  const stop = (service: ServiceName): Step => ({ kind: "stop", service, because });
-  return [
-    ...users.map(stop),
-    ...(isUp ? [stop(network.service)] : []),
-    { kind: "remove-network", network: network.object, service: network.service, because },
-  ];
 }
 
 function enables(units: readonly Unit[], { enabled }: Observed): readonly Step[] {
@@ -302,7 +304,8 @@ function cleanUp(gone: readonly Unit[], observed: Observed): readonly Step[] {
     const because = `${unit.name} is gone`;
     const reset: Step = { kind: "reset-failed", service: unit.service, because };
     // Forgotten last, by the reset: while a network may be there, it must be known that it may. It holds nothing that could be lost, and a later one of its name must not find the old settings. A volume stays.
-    return unit.kind === "network" ? [{ kind: "remove-network", network: unit.object, service: unit.service, because }, reset] : [reset];
+    const goes = unit.kind === "network" && observed.objects?.rules.prune !== "none";
+    return goes ? [{ kind: "remove-network", network: unit.object, service: unit.service, because }, reset] : [reset];
   });
 }
 
@@ -321,73 +324,10 @@ export function imagesOf(steps: readonly Step[]): readonly { readonly image: str
   return [...found.values()];
 }
 
-/** What a step acts on, for history and for people. */
-export function targetOf(step: Step): string {
-  switch (step.kind) {
-    case "stop":
-    case "start":
-    case "restart":
-    case "enable":
-    case "disable":
-    case "revive":
-    case "reset-failed":
-    case "reload-service":
-    case "signal":
-    case "keep":
-      return step.service;
-    case "adopt":
-    case "give-back":
-      return step.path;
-    case "remove":
-      return shownPath(step.path);
-    case "write":
-      return shownPath(step.file.path);
-    case "reload":
-      return "systemd";
-    case "remove-network":
-      return step.network;
-  }
-}
-
 /**
  * Whether systemd may have stopped more than the steps say: what requires a stopped unit by the text that it had read, or a pod whose last
  * member went. Then the host is looked at again, and what is missing started.
  */
 export function stopsMore({ steps }: Plan, units: readonly Unit[]): boolean {
   return steps.some(({ kind }) => kind === "stop" || (kind === "restart" && units.some((unit) => unit.kind === "pod")));
-}
-
-/** What a repair found, by the steps it took: `conf/a.txt (not on the host), web.service (it has failed) and 2 more`. */
-export function found(steps: readonly { readonly kind: string; readonly target: string; readonly because: string }[]): string {
-  const telling = steps.filter(({ kind }) => kind !== "reload" && kind !== "reset-failed");
-  const told = [...new Set((telling.length > 0 ? telling : steps).map(({ target, because }) => `${target} (${because})`))];
-  return `${told.slice(0, 3).join(", ")}${told.length > 3 ? ` and ${told.length - 3} more` : ""}`;
-}
-
-/** A plan in lines: `+` new, `~` changed, `-` removed files, then what happens to services. */
-export function explain(steps: readonly Step[]): readonly string[] {
-  return steps.map((step) => {
-    switch (step.kind) {
-      case "write":
-        return `${step.replaces === undefined ? "+" : "~"} ${targetOf(step)}`;
-      case "remove":
-        return `- ${targetOf(step)}`;
-      case "reload":
-        return `  daemon-reload: ${step.because}`;
-      case "stop":
-      case "start":
-      case "restart":
-      case "enable":
-      case "disable":
-      case "revive":
-      case "adopt":
-      case "give-back":
-      case "reset-failed":
-      case "reload-service":
-      case "signal":
-      case "keep":
-      case "remove-network":
-        return `  ${step.kind} ${targetOf(step)}: ${step.because}`;
-    }
-  });
 }

@@ -5,48 +5,9 @@ import { roleOf } from "./kinds.ts";
 import type { ApplicationId, ServiceName } from "./names.ts";
 import { differsByMounted, type OnChange } from "./on-change.ts";
 import { dependsOn, startOrder } from "./order.ts";
+import type { Recreation } from "./objects.ts";
+import { freshStart } from "./observe.ts";
 import type { Observed, ObservedService, Step } from "./plan.ts";
-
-/** A network that has to be made anew, since Podman can't alter one in place. */
-export interface Recreation {
-  readonly network: Unit;
-  /** Services that run in it, this application's before others', users before what they use. */
-  readonly users: readonly ServiceName[];
-  /** Those of other applications, which are started again as they are. */
-  readonly dependents: Observed["dependents"];
-  readonly isUp: boolean;
-  readonly because: string;
-}
-
-/**
- * `podman network create --ignore` keeps what is there, so a changed definition takes effect only when the network is removed between
- * (DESIGN: restarting its unit changes nothing but restarts all its users). One that nobody can tell of is made anew too: a reboot in the
- * middle leaves such.
- */
-export function recreations(units: readonly Unit[], observed: Observed): readonly Recreation[] {
-  return units.flatMap((network): readonly Recreation[] => {
-    if (network.kind !== "network") return [];
-    const service = observed.services.get(network.service);
-    // One that pgo never made may be somebody else's, and is left as it is.
-    if (service?.isRecorded !== true || service.startedFrom?.digest === network.digest) return [];
-    const uses = (unit: Unit) => unit.uses.includes(network.name) || unit.after.includes(network.service);
-    const runs = (unit: Unit) => isUp(observed.services.get(unit.service)) && observed.services.get(unit.service)?.ours === true;
-    // What is gone is stopped already; what stays may have used it before.
-    const own = startOrder(units).filter(
-      (unit) => [unit, ...observed.known.filter((old) => old.service === unit.service)].some(uses) && runs(unit),
-    );
-    const dependents = observed.dependents.filter(({ unit }) => uses(unit));
-    return [
-      {
-        network,
-        users: [...own.toReversed().map((unit) => unit.service), ...dependents.map(({ unit }) => unit.service)],
-        dependents,
-        isUp: isUp(service),
-        because: `${reasonsOf(service, network).join(", ")}: ${network.object} is made anew`,
-      },
-    ];
-  });
-}
 
 /** What shall run, and what a changed mounted file means for it. */
 export interface Wanted {
@@ -60,11 +21,11 @@ export function startSteps({ units, onChange }: Wanted, recreated: readonly Recr
   const moves = new Map(
     ordered.map((unit): [Unit, Move] => [unit, softened(unit, moveOf(unit, units, observed), onChange(unit), observed)]),
   );
-  for (const { network, users, because } of recreated) {
-    moves.set(network, { verb: "start", because });
+  for (const { object, users, because } of recreated) {
+    moves.set(object, { verb: "start", because });
     for (const unit of units)
       if (users.includes(unit.service) && moves.get(unit)?.verb !== "restart")
-        moves.set(unit, { verb: "restart", because: `${network.name} is made anew` });
+        moves.set(unit, { verb: "restart", because: `${object.name} is made anew` });
   }
   hardenUsers(ordered, moves);
   for (const pod of ordered) if (pod.kind === "pod") movePod(pod, units, moves, observed);
@@ -73,14 +34,15 @@ export function startSteps({ units, onChange }: Wanted, recreated: readonly Recr
     const { verb, because, reaction } = moves.get(unit) ?? still;
     if (verb === "none") return [];
     if (verb === "refresh") return [refreshStep(unit, because, reaction)];
-    if (verb === "start") return [{ kind: "start", service: unit.service, unit, because }];
+    const restoration = recreated.find(({ object }) => object === unit)?.restoration ?? [];
+    if (verb === "start") return [{ kind: "start", service: unit.service, unit, because }, ...restoration];
     const alone = roleOf(unit.kind) === "supply";
     const carries = alone ? [] : restarted.filter((other) => other !== unit && dependsOn(other, unit)).map(({ service }) => service);
     return [{ kind: "restart", service: unit.service, unit, alone, carries, because }];
   });
   const others = new Map<ServiceName, { readonly application: ApplicationId; readonly unit: Unit; readonly because: string }>();
-  for (const { network, dependents } of recreated)
-    for (const one of dependents) others.set(one.unit.service, { ...one, because: `${network.name} is made anew` });
+  for (const { object, dependents } of recreated)
+    for (const one of dependents) others.set(one.unit.service, { ...one, because: `${object.name} is made anew` });
   return [
     ...own,
     ...[...others.values()].map(({ application, unit, because }): Step => ({
@@ -190,8 +152,10 @@ function restartIfChanged(service: ObservedService, unit: Unit): Move {
   return service.startedFrom?.digest === unit.digest ? still : { verb: "restart", because: reasonsOf(service, unit).join(", ") };
 }
 
-function reasonsOf({ startedFrom }: ObservedService, unit: Unit): readonly string[] {
-  return startedFrom === undefined ? ["nobody can say what it was started from"] : differences(startedFrom.inputs, unit.inputs);
+export function reasonsOf({ startedFrom }: ObservedService, unit: Unit): readonly string[] {
+  return startedFrom === undefined || startedFrom.digest === freshStart.digest
+    ? ["nobody can say what it was started from"]
+    : differences(startedFrom.inputs, unit.inputs);
 }
 
 function isNew(service: ObservedService): boolean {

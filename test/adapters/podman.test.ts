@@ -72,6 +72,10 @@ test("the port's promises", async (t) => {
     fake.registry.set(`127.0.0.1:5001/${name}`, { login: "ed:s3cret-token" });
   }
   fake.networks.set("spare", false).set("busy", true);
+  fake.volumes
+    .set("spare", { used: false })
+    .set("busy", { used: true })
+    .set("shown", { used: false, options: { device: "tmpfs" } });
   fake.makeSecret("foreign", "theirs");
   await podmanContract(t, {
     podman,

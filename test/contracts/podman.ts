@@ -10,7 +10,8 @@ import { assertSilent, planted } from "../planted.ts";
  * same for `ed` with password `s3cret-token`; none answers at 127.0.0.1:5999. Images: `localhost/test/busybox:latest`, also
  * known as `127.0.0.1:5999/kept:1`. Containers of `healthy.service`, `unhealthy.service`, `plain.service`, `made.service` (not
  * started), `ended.service`, `hosted.service` on the host's network, `published.service`, which publishes 80 as 18080 of 127.0.0.1 and 90 as
- * Podman likes, and has written one, two and, to stderr, three; and one of no service. Networks: `spare`, and `busy`, which a container uses. Secrets: `foreign`, with
+ * Podman likes, and has written one, two and, to stderr, three; and one of no service. Networks and volumes: `spare`, and `busy`, which a
+ * container uses; a volume `shown` with a device. Secrets: `foreign`, with
  * no labels, whose value is `theirs`.
  */
 export interface PodmanScene {
@@ -173,6 +174,31 @@ export async function podmanContract(t: TestContext, scene: PodmanScene): Promis
   await t.test("a container's last lines are told, of both streams, and none of one that is gone", async () => {
     assert.deepEqual(await podman.logs(await idOf("published.service"), 2, signal), ["two", "three"]);
     assert.deepEqual(await podman.logs("nosuch", 2, signal), []);
+  });
+
+  await t.test("networks are told by name, and volumes with when they were made and whether Podman keeps what is in them", async () => {
+    const networks = await podman.networks(signal);
+    assert.deepEqual([networks.has("spare"), networks.has("busy"), networks.has("shown")], [true, true, false]);
+    const volumes = await podman.volumes(signal);
+    assert.deepEqual(
+      ["spare", "busy", "shown"].map((name) => volumes.get(name)?.holdsData),
+      [true, true, false],
+    );
+    assert.match(volumes.get("spare")?.createdAt ?? "", /^20\d\d-.*\.\d{6,9}/);
+    const size = (await podman.volumeSizes(signal)).get("spare") ?? -1;
+    assert.ok(size >= 0 && size <= 4096, String(size));
+  });
+
+  await t.test("a volume goes when no container uses it, and may be gone already", async () => {
+    for (let round = 0; round < 2; round++) assert.deepEqual(await podman.removeVolume("spare", signal), { ok: true, value: undefined });
+    assert.equal((await podman.volumes(signal)).has("spare"), false);
+    assert.deepEqual(await podman.removeVolume("busy", signal), { ok: false, trouble: "remove volume busy: a container still uses it" });
+  });
+
+  await t.test("an image loses its name, and may be gone already", async () => {
+    for (let round = 0; round < 2; round++)
+      assert.deepEqual(await podman.removeImage("127.0.0.1:5000/team/two:1", signal), { ok: true, value: undefined });
+    assert.equal(await podman.hasImage("127.0.0.1:5000/team/two:1", signal), false);
   });
 
   await t.test("a network goes when no container uses it, and may be gone already", async () => {

@@ -44,7 +44,7 @@ export type Incident =
   | { readonly kind: "commit"; readonly tree: Tree; readonly rewritten: boolean }
   | { readonly kind: "wait"; readonly minutes: number }
   | { readonly kind: "fault"; readonly fault: Fault }
-  | { readonly kind: "edit" | "delete" | "stop" | "kill"; readonly pick: number }
+  | { readonly kind: "edit" | "delete" | "stop" | "kill" | "lose"; readonly pick: number }
   | { readonly kind: "secret"; readonly pick: number }
   | { readonly kind: "host is away" | "host is back" }
   | { readonly kind: "reboot" | "git fails" | "git works" | "registry fails" | "registry works" | "pgo is killed" }
@@ -242,7 +242,7 @@ const incident: fc.Arbitrary<Incident> = fc.oneof(
     weight: 6,
     arbitrary: fc.record({ kind: fc.constant("fault"), fault }),
   },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom("edit", "delete", "stop", "kill"), pick: fc.nat({ max: 30 }) }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constantFrom("edit", "delete", "stop", "kill", "lose"), pick: fc.nat({ max: 30 }) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("secret"), pick: fc.nat({ max: 30 }) }) },
   {
     weight: 1,
@@ -316,6 +316,12 @@ export async function happen(pgo: Pgo, one: Incident): Promise<void> {
       const own = [...world.podmanSecrets.keys()].sort();
       const name = own[one.pick % Math.max(own.length, 1)];
       if (name !== undefined && one.pick > 15) world.podmanSecrets.delete(name);
+      break;
+    }
+    case "lose": {
+      const networks = [...machine.networks.keys()].sort();
+      const network = networks[one.pick % Math.max(networks.length, 1)];
+      if (network !== undefined) machine.lose("networks", network);
       break;
     }
     case "reboot":

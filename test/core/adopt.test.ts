@@ -8,7 +8,8 @@ import type { Bundle } from "../../src/core/bundle.ts";
 import { fileDigest } from "../../src/core/files.ts";
 import { digestOf, relativePath, serviceName, type Digest } from "../../src/core/names.ts";
 import { marked } from "../../src/core/placing.ts";
-import { explain, plan, type Observed, type ObservedService } from "../../src/core/plan.ts";
+import { plan, type Observed, type ObservedService } from "../../src/core/plan.ts";
+import { explain } from "../../src/core/plan-text.ts";
 import { bundleOf } from "./model.ts";
 
 const bundle = bundleOf({

@@ -5,7 +5,7 @@ import { suite, test } from "node:test";
 
 import fc from "fast-check";
 
-import { alteredObjects, backoff, decide, jittered, type Candidate, type Memory } from "../../src/core/decide.ts";
+import { backoff, decide, jittered, type Candidate, type Memory } from "../../src/core/decide.ts";
 import type { Digest } from "../../src/core/names.ts";
 import { bundleOf } from "./model.ts";
 
@@ -57,23 +57,6 @@ suite("of a bundle, a refused one, a blocked one and none", () => {
   test("the reason for the quarantine is told", () => {
     const decision = decide(wanted, { ...nothing, quarantined: new Map([[one.digest, "it crashed"]]) }, noon);
     assert.deepEqual(decision, { do: "quarantine", reason: "it crashed" });
-  });
-});
-
-suite("a volume that is there", () => {
-  const net = (text: string) => bundleOf({ "app.network": text, "data.volume": "[Volume]\n" });
-
-  test("can't be altered, which is said with what to do", () => {
-    const volume = alteredObjects(net(""), bundleOf({ "app.network": "", "data.volume": "[Volume]\nLabel=x=1\n" }));
-    assert.match(volume[0]?.message ?? "", /can't alter the volume systemd-data in place/);
-    assert.equal(volume[0]?.file, "data.volume");
-  });
-
-  test("may be new, go, or change its comments; a network may change, since it is made anew", () => {
-    assert.deepEqual(alteredObjects(net("[Network]\n"), net("[Network]\nSubnet=10.0.0.0/24\n")), []);
-    assert.deepEqual(alteredObjects(undefined, net("[Network]\n")), []);
-    assert.deepEqual(alteredObjects(net("[Network]\n"), one), []);
-    assert.deepEqual(alteredObjects(net("[Network]\n"), bundleOf({ "data.volume": "# why\n[Volume]\n" })), []);
   });
 });
 

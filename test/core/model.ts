@@ -11,7 +11,16 @@ import {
   type RelativePath,
   type ServiceName,
 } from "../../src/core/names.ts";
-import { observedService, remembered, unknownStart, unitOnDisk, type Readings, type StartRecord } from "../../src/core/observe.ts";
+import type { Aside } from "../../src/core/objects.ts";
+import {
+  freshStart,
+  observedService,
+  remembered,
+  unknownStart,
+  unitOnDisk,
+  type Readings,
+  type StartRecord,
+} from "../../src/core/observe.ts";
 import { renderingFor } from "./renderings.ts";
 import { plan, stopsMore, type Observed, type Step } from "../../src/core/plan.ts";
 
@@ -36,6 +45,14 @@ export function bundleOf(
 
 export class Crash extends Error {}
 
+interface Volume {
+  /** That it was made of; undefined where `podman run` made it. */
+  readonly text: string | undefined;
+  readonly createdAt: string;
+  /** One word for each start of a container that has it. */
+  readonly data: string[];
+}
+
 interface Running {
   active: "active" | "inactive" | "failed";
   invocation: string;
@@ -51,6 +68,11 @@ export class World {
   readonly running = new Map<ServiceName, Running>();
   /** Podman networks: the text that they were made of. */
   readonly networks = new Map<string, string>();
+  readonly volumes = new Map<string, Volume>();
+  /** Copies of volumes' data. */
+  readonly backups: (readonly string[])[] = [];
+  asides = new Map<string, Aside>();
+  prune: "none" | "networks" | "all" = "networks";
   readonly known: Bundle[] = [];
   /** Every start and stop of a service, for counting. */
   readonly log: string[] = [];
@@ -59,6 +81,7 @@ export class World {
   reloadPending = false;
   private loaded = new Map<ServiceName, { text: string; unit: Unit }>();
   private starts = 0;
+  private made = 0;
   /** As the executor remembers it for one plan. */
   private readonly before = new Map<ServiceName, string>();
 
@@ -72,6 +95,12 @@ export class World {
       enabled: new Set(),
       dependents: [],
       reloadPending: this.reloadPending,
+      objects: {
+        networks: new Set(this.networks.keys()),
+        volumes: new Map([...this.volumes].map(([name, { createdAt }]) => [name, { createdAt, holdsData: true }])),
+        aside: this.asides,
+        rules: { prune: this.prune, backups: "/backups", needed: new Set() },
+      },
     };
   }
 
@@ -93,19 +122,29 @@ export class World {
           };
           const onDisk = unitOnDisk(unit.service, bundles, this.disk);
           const record = this.records.get(unit.service);
-          return [
-            unit.service,
-            { service, record, onDisk, places, keepsObject: unit.kind === "network", reloadPending: this.reloadPending },
-          ];
+          const keepsObject = unit.kind === "network" || unit.kind === "volume";
+          const volume = unit.kind === "volume" ? { volume: { isThere: this.volumes.has(unit.object) } } : {};
+          return [unit.service, { service, record, onDisk, places, keepsObject, reloadPending: this.reloadPending, ...volume }];
         }),
     );
   }
 
-  /** One pass as the controller makes it; `crashAt` counts the moments before and after each step's act. Answers the steps. */
-  pass(goal: Bundle | undefined, crashAt = Infinity): readonly Step[] {
+  /**
+   * One pass as the controller makes it; `crashAt` counts the moments before and after each step's act. What is not healthy never comes to
+   * its end, as after a crash at the last moment. Answers the steps.
+   */
+  pass(goal: Bundle | undefined, crashAt = Infinity, isHealthy = true): readonly Step[] {
     let moment = 0;
     const maybeCrash = () => {
       if (moment++ === crashAt) throw new Crash();
+    };
+    const carryOut = (steps: readonly Step[]) => {
+      for (const step of steps) {
+        maybeCrash();
+        this.act(step);
+        maybeCrash();
+        this.save(step);
+      }
     };
     const made = plan({ application: shop, bundle: goal }, this.observe(goal));
     if (made.steps.length > 0) {
@@ -117,12 +156,7 @@ export class World {
       if (made.steps.some((step) => step.kind === "reload")) this.reloadPending = true;
     }
     this.before.clear();
-    for (const step of made.steps) {
-      maybeCrash();
-      this.act(step);
-      maybeCrash();
-      this.save(step);
-    }
+    carryOut(made.steps);
     // The controller looks again and starts what is missing.
     if (stopsMore(made, goal?.units ?? []))
       for (const step of plan({ application: shop, bundle: goal }, this.observe(goal)).steps)
@@ -130,8 +164,12 @@ export class World {
           this.act(step);
           this.save(step);
         }
+    if (!isHealthy) throw new Crash();
+    carryOut(plan({ application: shop, bundle: goal }, this.observe(goal)).afterwards);
     maybeCrash();
     this.inventory = new Set(goal?.files.map((file) => file.path));
+    this.asides = new Map();
+    for (const [service, { digest }] of this.records) if (digest === freshStart.digest) this.records.set(service, unknownStart);
     return made.steps;
   }
 
@@ -178,7 +216,30 @@ export class World {
       pod: this.podOf(loaded.unit),
     });
     if (loaded.unit.kind === "network" && !this.networks.has(loaded.unit.object)) this.networks.set(loaded.unit.object, loaded.text);
+    if (loaded.unit.kind === "volume") this.makeVolume(loaded.unit.object, loaded.text);
+    if (loaded.unit.kind === "container")
+      for (const volume of this.volumesOf(loaded.unit)) this.makeVolume(volume, undefined).data.push(`${service} ${String(this.starts)}`);
     this.log.push(service);
+  }
+
+  /** A person's `podman network rm --force` or `podman volume rm --force`: containers that use it go too. */
+  lose(kind: "networks" | "volumes", name: string): void {
+    const units = [...this.loaded.values()].map(({ unit }) => unit);
+    for (const object of units.filter((unit) => unit.object === name))
+      for (const user of this.usersOf(object.service)) this.stop(user, "failed");
+    this[kind].delete(name);
+  }
+
+  private makeVolume(name: string, text: string | undefined): Volume {
+    const made = this.volumes.get(name) ?? { text, createdAt: `v${String((this.made += 1))}`, data: [] };
+    this.volumes.set(name, made);
+    return made;
+  }
+
+  private volumesOf(unit: Unit): readonly string[] {
+    return [...this.loaded.values()].flatMap(({ unit: other }) =>
+      other.kind === "volume" && unit.uses.includes(other.name) ? [other.object] : [],
+    );
   }
 
   /** What requires it goes with it, and a pod with its last member. */
@@ -257,6 +318,24 @@ export class World {
             for (const user of this.usersOf(unit.service)) if (this.isUp(user)) throw new Error(`remove ${step.network}: ${user} uses it`);
         this.networks.delete(step.network);
         return;
+      case "backup-volume":
+        this.backups.push([...(this.volumes.get(step.volume)?.data ?? [])]);
+        return;
+      case "remove-volume": {
+        const { data } = this.volumes.get(step.volume) ?? { data: [] };
+        if (!this.backups.some((copy) => copy.join() === data.join())) throw new Error(`${step.volume} is removed without a copy`);
+        if (this.isUp(step.service)) throw new Error(`${step.service} uses ${step.volume}`);
+        for (const user of this.usersOf(step.service)) if (this.isUp(user)) throw new Error(`${user} uses ${step.volume}`);
+        this.volumes.delete(step.volume);
+        return;
+      }
+      case "restore-volume": {
+        const volume = this.volumes.get(step.volume);
+        if (volume === undefined || volume.data.length > 0) throw new Error(`${step.volume} is not an empty volume`);
+        volume.data.push(...(this.backups[this.asides.get(step.volume)?.backup ?? -1] ?? ["nothing"]));
+        return;
+      }
+      case "remove-image":
       case "enable":
       case "disable":
       case "adopt":
@@ -295,6 +374,14 @@ export class World {
       const { digest, inputs } = step.unit;
       this.records.set(step.service, { digest, inputs, invocation: this.running.get(step.service)?.invocation ?? "" });
     }
+    if (step.kind === "backup-volume") {
+      const [createdAt, before] = [this.volumes.get(step.volume)?.createdAt ?? "", this.asides.get(step.volume)];
+      const isThat = before === undefined || createdAt === before.createdAt || createdAt === before.restored;
+      const saved = { volume: step.volume, createdAt, backup: this.backups.length - 1, restored: undefined };
+      if (step.from !== undefined && isThat) this.asides.set(step.volume, { ...saved, digest: step.from });
+    }
+    const aside = step.kind === "restore-volume" ? this.asides.get(step.volume) : undefined;
+    if (aside !== undefined) this.asides.set(aside.volume, { ...aside, restored: this.volumes.get(aside.volume)?.createdAt });
   }
 }
 

@@ -34,7 +34,7 @@ function needs(files: Readonly<Record<string, string>>, ...services: readonly st
   const steps = bundle.units
     .filter(({ service }) => services.length === 0 || services.includes(service))
     .map((unit): Step => ({ kind: "start", service: unit.service, unit, because: "it is new" }));
-  const plan: Plan = { application: bundle.application, steps, conflicts: [] };
+  const plan: Plan = { application: bundle.application, steps, afterwards: [], conflicts: [] };
   const { ports, secrets, paths } = needsOf(plan, bundle, own);
   return [
     ...ports.map(({ what, file }) => `${file} port ${endpointText(what)}`),

@@ -34,6 +34,7 @@ test("an empty file is a configuration, all of defaults", () => {
     directory: "/etc/containers/systemd/pgo",
     unitDirectory: "/etc/systemd/system",
     generatorWarnings: "report",
+    prune: "networks",
     driftInterval: 300_000,
     adopt: false,
   });

@@ -30,7 +30,7 @@ function textOf(change: Change | undefined): string {
 
 const services = [
   ...["shop-pod", "shop-web", "shop-api", "site", "busybox-image", "idle", "built", "worker@red", "worker@blue"],
-  ...["inner-network", "peer-a", "peer-b", "outsider", "web-front", "pair-network", "pair-one", "pair-two", "keeper"],
+  ...["inner-network", "peer-a", "peer-b", "outsider", "web-front", "pair-network", "pair-one", "pair-two", "data-volume", "keeper"],
 ].map((name) => `${name}.service`);
 
 for (const user of ["root", "edge"] as const)
@@ -41,7 +41,7 @@ for (const user of ["root", "edge"] as const)
       // In the place of the registry, which a test host can't reach.
       await host.sh("podman tag localhost/test/busybox docker.io/library/busybox:1.37");
       await pgo.configure(
-        '[quadlet]\ndrift_interval = "1h"\n[health]\ndeadline = "60s"\ninterval = "500ms"\nmin_healthy_time = "1s"\n',
+        '[quadlet]\ndrift_interval = "1h"\nprune = "all"\n[health]\ndeadline = "60s"\ninterval = "500ms"\nmin_healthy_time = "1s"\n',
         "1h",
       );
       const examplesThere = tree(examples);
@@ -62,7 +62,7 @@ for (const user of ["root", "edge"] as const)
           );
         }
       };
-      await deployed("several", "pod", "kube", "image", "build", "template", "timer", "network", "dropins", "socket", "secret");
+      await deployed("several", "pod", "kube", "image", "build", "template", "timer", "network", "volume", "dropins", "socket", "secret");
       assert.equal(await pgo.page(8101), "web");
       assert.equal(await pgo.page(8102), "api");
       assert.equal(await pgo.page(8103), "hello from kube");
@@ -169,6 +169,34 @@ for (const user of ["root", "edge"] as const)
         ]);
         assert.equal((await host.sh("podman network inspect systemd-inner --format '{{.Labels.v}}'")).trim(), "2");
       });
+      await t.test("a network that a person removed is made again, and its users start, in another application too", async () => {
+        await host.sh("podman network rm --force --time 0 systemd-inner");
+        const synced = await pgo.ctl("sync", "--wait");
+        assert.equal(synced.code, 0, synced.stdout + synced.stderr);
+        assert.match((await pgo.history("network"))[0]?.description ?? "", /the network systemd-inner is not there/);
+        for (const name of ["inner-network", "peer-a", "peer-b", "outsider"])
+          assert.equal(await pgo.isActive(`${name}.service`), true, name);
+        assert.deepEqual(await push({}), []);
+      });
+      await t.test("a volume made anew for a version that fails is back as it was, with what was in it, and whose it was", async () => {
+        await host.sh("podman exec systemd-keeper sh -c 'echo precious >/data/word; chown -R 99:98 /data; chmod 2750 /data'");
+        const label = changed("volume/data.volume", "v=1", "v=2");
+        await repository.commit({ ...label, ...changed("volume/keeper.container", "sleep infinity", "false") });
+        assert.equal((await pgo.ctl("sync", "--wait")).code, 3);
+        assert.equal((await pgo.application("volume"))?.outcome, "rolled-back", (await pgo.application("volume"))?.message ?? "");
+        const inside = () => host.sh("podman exec systemd-keeper sh -c 'ls -ldn /data; ls /data; cat /data/*'");
+        assert.match((await inside()).trim(), /^drwxr-s--- +2 99 +98 .*\nword\nprecious$/);
+        assert.equal((await host.sh("podman volume inspect systemd-data --format '{{.Labels.v}}'")).trim(), "1");
+
+        assert.deepEqual(await push(changed("volume/keeper.container", "[Container]", "[Container]\nLabel=v=2")), [
+          "data-volume.service",
+          "keeper.service",
+        ]);
+        assert.equal((await host.sh("podman volume inspect systemd-data --format '{{.Labels.v}}'")).trim(), "2");
+        assert.doesNotMatch(await host.sh("podman exec systemd-keeper ls /data"), /word/);
+        const backups = await host.sh(`cd ${pgo.state}/backups && find . -printf '%m %y\n' | sort | uniq -c`);
+        assert.match(backups.trim(), /^3 600 f\n +3 700 d$/, "one of the old, one of the version that failed, one of the old again");
+      });
       await t.test("drop-ins of all forms are in force, and one for all containers is for this application's only", async () => {
         const labels = async (container: string) =>
           JSON.parse(await host.sh(`podman inspect ${container} --format '{{json .Config.Labels}}'`)) as Record<string, string>;
@@ -180,9 +208,21 @@ for (const user of ["root", "edge"] as const)
       });
       await t.test("what leaves Git leaves the host: services, files, links and networks", async () => {
         const gone = Object.fromEntries(
-          ["pod", "kube", "image", "template", "timer", "network", "dropins", "socket", "build", "outsider", "several", "secret"].map(
-            (name) => [name, null],
-          ),
+          [
+            "pod",
+            "kube",
+            "image",
+            "template",
+            "timer",
+            "network",
+            "volume",
+            "dropins",
+            "socket",
+            "build",
+            "outsider",
+            "several",
+            "secret",
+          ].map((name) => [name, null]),
         );
         await push({
           ...gone,
@@ -194,6 +234,8 @@ for (const user of ["root", "edge"] as const)
         const units = user === "root" ? "/etc/systemd/system" : `${host.home}/.config/systemd/user`;
         assert.equal((await host.sh(`find ${units} -name 'tidy*' -o -name 'echo*' -o -name 'web-front*'`)).trim(), "");
         assert.equal((await host.sh("podman network ls --format '{{.Name}}'")).includes("systemd-inner"), false);
+        assert.equal((await host.sh("podman volume ls --format '{{.Name}}'")).includes("systemd-data"), false);
+        assert.equal((await host.sh(`find ${pgo.state}/backups -name '*.tar' | wc -l`)).trim(), "4");
         assert.equal((await host.sh("podman pod ls --quiet")).trim(), "");
         assert.equal((await host.sh("podman secret ls --quiet")).trim(), "");
         assert.deepEqual((await host.sh(`ls ${pgo.placed}`)).trim(), "rest");

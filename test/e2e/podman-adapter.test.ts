@@ -39,8 +39,11 @@ const world = `
   podman untag localhost/test/busybox 127.0.0.1:5000/team/one:1 127.0.0.1:5000/team/two:1
   podman network create spare
   podman network create busy
+  podman volume create spare
+  podman volume create busy
+  podman volume create --opt type=tmpfs --opt device=tmpfs shown
   printf theirs | podman secret create foreign -
-  podman run --detach --network busy --name alone localhost/test/busybox sleep 1000
+  podman run --detach --network busy --volume busy:/busy --name alone localhost/test/busybox sleep 1000
   service() { podman "$1" --name "$2" --label "PODMAN_SYSTEMD_UNIT=$2.service" "\${@:4}" localhost/test/busybox:latest $3; }
   service run healthy "sleep 1000" --detach --health-cmd true --health-interval 1s
   service run unhealthy "sleep 1000" --detach --health-cmd false --health-interval 1s --health-retries 1

@@ -23,16 +23,29 @@ export interface Fault {
 }
 
 const calls = {
-  host: /^(?:write|overwrite|remove|takeAway|putBack|removeNetwork|signal|saveSecret|removeSecret|reload|job|resetFailed|pull)$/,
+  host: /^(?:write|overwrite|remove|takeAway|putBack|removeNetwork|exportVolume|importVolume|removeVolume|removeImage|signal|saveSecret|removeSecret|reload|job|resetFailed|pull)$/,
   changes:
-    /^(?:write|overwrite|remove|takeAway|putBack|signal|reload$|job|reset|pull|save|begin|end|finish|add|forget|set|quarantine$|release|count|atomically|trim)/,
+    /^(?:write|overwrite|remove|takeAway|putBack|exportVolume|importVolume|signal|reload$|job|reset|pull|save|begin|end|finish|add|forget|set|quarantine$|release|count|atomically|trim)/,
   all: /^/,
 };
 
 export class Killed extends Error {}
 
 /** Calls whose answer is a Result, where trouble is expected. */
-const results = new Set(["head", "fetch", "job", "signal", "pull", "removeNetwork", "saveSecret", "removeSecret"]);
+const results = new Set([
+  "head",
+  "fetch",
+  "job",
+  "signal",
+  "pull",
+  "removeNetwork",
+  "exportVolume",
+  "importVolume",
+  "removeVolume",
+  "removeImage",
+  "saveSecret",
+  "removeSecret",
+]);
 
 /** One life of pgo's process: its ports, wrapped, and its end. Once killed, no call of it has any effect. */
 export class Life {

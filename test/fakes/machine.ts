@@ -22,6 +22,14 @@ export interface MachineFile {
   content: string;
 }
 
+/** A Podman volume. */
+export interface MachineVolume {
+  /** The quadlet's text that it was made of; of none where `podman run` made it. */
+  readonly text: string | undefined;
+  readonly createdAt: string;
+  data: string;
+}
+
 interface Service {
   /** As systemd has read it; undefined when its file was gone at the last reload. */
   unit: GeneratedUnit | undefined;
@@ -62,6 +70,7 @@ export class Machine {
   readonly networks = new Map<string, string>();
   /** Podman secrets by name. */
   readonly secrets = new Map<string, { value: string; labels: Readonly<Record<string, string>>; updatedAt: Date }>();
+  readonly volumes = new Map<string, MachineVolume>();
   /** Units that are no quadlets', by service: their unit file. */
   readonly installed = new Map<ServiceName, string>();
   /** Each start of a service, with what it was started from. */
@@ -70,6 +79,7 @@ export class Machine {
   readonly #services = new Map<ServiceName, Service>();
   readonly #clock: Clock;
   #invocations = 0;
+  #made = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -224,7 +234,28 @@ export class Machine {
     return undefined;
   }
 
+  makeVolume(name: string, text: string | undefined): void {
+    if (!this.volumes.has(name)) this.volumes.set(name, { text, createdAt: `v${String((this.#made += 1))}`, data: "" });
+  }
+
+  removeVolume(name: string): string | undefined {
+    this.catchUp();
+    const user = [...this.#services].find(([, { made, active }]) => active === "active" && made?.volumes.includes(name) === true);
+    if (user !== undefined) return `volume ${name} is used by ${user[0]}`;
+    this.volumes.delete(name);
+    return undefined;
+  }
+
   // ---- what befalls it ----
+
+  /** A person's `podman network rm --force` or `podman volume rm --force`: containers that use it go too. */
+  lose(kind: "networks" | "volumes", name: string): void {
+    this.catchUp();
+    for (const service of this.#services.values())
+      if (service.made?.kind === "container" && service.made[kind].includes(name) && service.active !== "inactive")
+        end(service, { active: "failed", result: "exit-code", exitStatus: 137 });
+    this[kind].delete(name);
+  }
 
   /** A service's process dies. */
   kill(name: ServiceName): void {
@@ -311,6 +342,7 @@ export class Machine {
     });
     if (unit.kind !== "container") {
       if (unit.kind === "network" && !this.networks.has(unit.object)) this.networks.set(unit.object, unit.text);
+      if (unit.kind === "volume") this.makeVolume(unit.object, unit.text);
       Object.assign(service, { active: "active", sub: "exited", behaviour: "good", runs: unit.text });
       return undefined;
     }
@@ -319,6 +351,11 @@ export class Machine {
     if (behaviour === undefined || lacking !== undefined || unit.secrets.some((name) => !this.secrets.has(name))) {
       end(service, { active: "failed", result: "exit-code", exitStatus: 125 });
       return "job failed (exit-code, exit 125)";
+    }
+    for (const volume of unit.volumes) {
+      this.makeVolume(volume, undefined);
+      const made = this.volumes.get(volume);
+      if (made !== undefined) made.data += `${name} ${service.invocation}\n`;
     }
     const runs = this.fingerprint(unit, this.files, valuesOf(this.secrets));
     service.kept = valuesOf(this.secrets);

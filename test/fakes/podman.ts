@@ -53,6 +53,7 @@ export class FakePodman implements AsyncDisposable {
   readonly registry = new Map<string, FakeImage>();
   /** By name: whether a container uses it. */
   readonly networks = new Map<string, boolean>();
+  readonly volumes = new Map<string, { readonly used: boolean; readonly options?: Readonly<Record<string, string>> }>();
   /** By name, in the order in which they were made. */
   readonly secrets = new Map<string, FakeSecret>();
   /** What `podman login` left on the host. */
@@ -130,6 +131,20 @@ export class FakePodman implements AsyncDisposable {
     }
     if (kind === "images" && name === "pull") return this.#pull(query, headers["x-registry-config"]);
     if (kind === "networks" && method === "DELETE") return this.#removeNetwork(name);
+    if (kind === "networks" && name === "json")
+      return { status: 200, body: [...this.networks.keys()].map((network) => ({ name: network, id: "0".repeat(64), driver: "bridge" })) };
+    if (kind === "volumes" && method === "DELETE") return this.#removeVolume(name);
+    if (kind === "volumes" && name === "json")
+      return {
+        status: 200,
+        body: [...this.volumes].map(([volume, { options = {} }]) => ({
+          ...{ Name: volume, Driver: "local", Options: options, Labels: {} },
+          CreatedAt: "2026-01-01T00:00:00.123456789Z",
+        })),
+      };
+    if (kind === "system" && name === "df")
+      return { status: 200, body: { Images: [], Volumes: [...this.volumes.keys()].map((volume) => ({ VolumeName: volume, Size: 4096 })) } };
+    if (kind === "images" && method === "DELETE") return this.#removeImage(name);
     if (kind === "secrets" && method === "GET" && name === "json") return { status: 200, body: this.#listSecrets() };
     // A body of a form's type is read as query, and so is none (5.4.2).
     const read = headers["content-type"] === "application/octet-stream" ? body : Buffer.alloc(0);
@@ -167,6 +182,19 @@ export class FakePodman implements AsyncDisposable {
     const { mode, address } = found;
     const Networks = address === "" ? {} : { podman: { IPAddress: address, GlobalIPv6Address: "" } };
     return { status: 200, body: { HostConfig: { NetworkMode: mode }, NetworkSettings: { Networks } } };
+  }
+
+  #removeVolume(name: string): Answer {
+    const volume = this.volumes.get(name);
+    if (volume === undefined) return refusal(404, `no volume with name "${name}" found: no such volume`);
+    if (volume.used) return refusal(409, `volume ${name} is being used by the following container(s): 0866e28d4fcd: volume is being used`);
+    this.volumes.delete(name);
+    return { status: 204, body: "" };
+  }
+
+  #removeImage(name: string): Answer {
+    if (!this.images.delete(name)) return refusal(404, `${name}: image not known`);
+    return { status: 200, body: { Untagged: [name], ExitCode: 0, Errors: [] } };
   }
 
   #listSecrets(): readonly unknown[] {

@@ -19,6 +19,8 @@ export interface GeneratedUnit {
   readonly requires: readonly ServiceName[];
   /** Podman networks that it joins. */
   readonly networks: readonly string[];
+  /** Named volumes that it mounts. */
+  readonly volumes: readonly string[];
   /** Files and directories beside the quadlet that the container sees, by absolute path. */
   readonly mounts: readonly string[];
   /** Podman secrets that it can't be without. */
@@ -171,6 +173,7 @@ function convert(
     before: all("Before", "Unit").map(translated),
     requires: [...used.map(serviceOf), ...(all("Requires", "Unit") as ServiceName[])],
     networks: used.filter((one) => kindOf(one) === "network").map(objectOf),
+    volumes: used.filter((one) => kindOf(one) === "volume").map(objectOf),
     mounts: [
       ...relative
         .filter((one) => one.startsWith("./") || (!one.startsWith("/") && kindOf(one) === undefined))

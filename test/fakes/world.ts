@@ -65,6 +65,10 @@ export class World {
   readonly #clock: Clock;
   /** What pgo took away, by backup and path. */
   readonly backups = new Map<string, MachineFile>();
+  /** Copies of volumes' data, by file. */
+  readonly volumeBackups = new Map<string, string>();
+  /** Why none can be made; undefined while they can. */
+  backupTrouble: string | undefined;
   /** Files that pgo placed, and has not removed since. */
   readonly #placed = new Set<string>();
   /** Files that pgo took away and put back: their services are its to start again. */
@@ -252,6 +256,26 @@ export class World {
       missing: (paths) => Promise.resolve(paths.filter((path) => this.absent.has(path))),
       listening: () => Promise.resolve([...this.listening, ...machine.listening()]),
       freeSpace: () => Promise.resolve(this.free.state),
+      exportVolume: (volume, file) => {
+        const there = machine.volumes.get(volume);
+        if (this.backupTrouble !== undefined) return Promise.resolve(trouble(this.backupTrouble));
+        if (there === undefined) return Promise.resolve(trouble(`no such volume ${volume}`));
+        if (this.volumeBackups.has(file)) this.violations.push(`write over the backup ${file}`);
+        this.volumeBackups.set(file, there.data);
+        this.changes.push(`export ${volume}`);
+        return Promise.resolve(success({ bytes: there.data.length }));
+      },
+      importVolume: (volume, file) => {
+        const [there, data] = [machine.volumes.get(volume), this.volumeBackups.get(file)];
+        if (there === undefined || data === undefined) return Promise.resolve(trouble(`no such volume ${volume}, or no ${file}`));
+        there.data += data;
+        this.changes.push(`import ${volume}`);
+        return Promise.resolve(success(undefined));
+      },
+      removeBackup: (file) => {
+        this.volumeBackups.delete(file);
+        return Promise.resolve();
+      },
       services: (names) => Promise.resolve(new Map(names.map((name) => [name, machine.state(name)]))),
       reload: () => {
         machine.reload();
@@ -336,6 +360,22 @@ export class World {
         this.changes.push(`remove network ${name}`);
         const why = machine.removeNetwork(name);
         return Promise.resolve(why === undefined ? success(undefined) : trouble(why));
+      },
+      networks: () => Promise.resolve(new Set(machine.networks.keys())),
+      volumes: () => Promise.resolve(new Map([...machine.volumes].map(([name, { createdAt }]) => [name, { createdAt, holdsData: true }]))),
+      volumeSizes: () => Promise.resolve(new Map([...machine.volumes].map(([name, { data }]) => [name, data.length]))),
+      removeVolume: (name) => {
+        const data = machine.volumes.get(name)?.data ?? "";
+        this.changes.push(`remove volume ${name}`);
+        const why = machine.removeVolume(name);
+        if (why === undefined && data !== "" && ![...this.volumeBackups.values()].includes(data))
+          this.violations.push(`remove the volume ${name}, of whose data there is no copy`);
+        return Promise.resolve(why === undefined ? success(undefined) : trouble(why));
+      },
+      removeImage: (image) => {
+        machine.images.delete(image);
+        this.changes.push(`remove image ${image}`);
+        return Promise.resolve(success(undefined));
       },
       version: () => Promise.resolve("5.4.2"),
       storage: () => Promise.resolve({ directory: "/var/lib/containers/storage", free: this.free.podman }),

@@ -13,6 +13,7 @@ import { filesBelow, foreignFiles, isQuadlet } from "./search.ts";
 import { openSystemd } from "./systemd.ts";
 import { openRoom } from "./room.ts";
 import { openVerifier } from "./verifier.ts";
+import { openVolumes } from "./volumes.ts";
 
 export interface HostOptions {
   readonly mode: "rootful" | "rootless";
@@ -61,6 +62,7 @@ export async function openHost(options: HostOptions, signal: AbortSignal): Promi
     ...openVerifier(options.mode, staging, run),
     ...openRoom(stateDirectory, run),
     ...openJournalReader(options.mode, run),
+    ...openVolumes(options, run),
     run,
 
     async foreign(isPlaced, signal) {

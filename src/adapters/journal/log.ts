@@ -49,6 +49,7 @@ function levelOf(event: Event): Level {
       return event.state === "back" ? "info" : "error";
     case "warning":
       return "warn";
+    case "backup":
     case "started":
     case "stopping":
     case "command":
@@ -103,6 +104,7 @@ function fieldsOf(event: Event): Readonly<Record<string, string | number | undef
     case "started":
       return { ...first, version: event.version };
     case "stopping":
+    case "backup":
     case "warning":
     case "containers":
     case "storage":

@@ -174,6 +174,7 @@ function count(figures: Figures, seen: Map<ApplicationId, Seen>, event: Event): 
     case "source":
     case "host":
     case "command":
+    case "backup":
     case "warning":
       return;
   }

@@ -1,6 +1,7 @@
 /** Podman's REST API (libpod) over its unix socket. */
 
 import { NameError, serviceName, type ServiceName } from "../../core/names.ts";
+import type { SeenVolume } from "../../core/objects.ts";
 import { success, trouble, type Result } from "../../core/result.ts";
 import { mostPodmanSecret } from "../../core/secrets-config.ts";
 import type { ContainerState, Podman, PodmanSecret } from "../../ports.ts";
@@ -27,8 +28,8 @@ export interface PodmanSettings {
 /**
  * Opens nothing yet: each call is a connection of its own. Closing ends the calls under way, which reject.
  *
- * `containers`, `hasImage`, `version`, `storage` and `secrets` throw when Podman can't be asked or answers with an error; the others have it in
- * their trouble. Messages are complete: "list containers: podman socket …: connection refused: …".
+ * What only looks (`containers`, `hasImage`, `networks`, `volumes`, `version`, `storage`, `secrets` and their like) throws when Podman
+ * can't be asked or answers with an error; the others have it in their trouble. Messages are complete: "list containers: podman socket …: connection refused: …".
  */
 export function openPodman({ socket, mode = "rootful", deadline = 60_000, silence = 600_000 }: PodmanSettings): Podman & AsyncDisposable {
   const closing = new AbortController();
@@ -89,6 +90,50 @@ export function openPodman({ socket, mode = "rootful", deadline = 60_000, silenc
         const answer = await call(remove, signal);
         if (answer.status === 404 || answer.status === 200 || answer.status === 204) return success(undefined);
         return trouble(`${remove.action}: ${answer.body.includes("being used") ? "containers still use it" : wordsOf(answer)}`);
+      });
+    },
+
+    async networks(signal) {
+      const list = { action: "list networks", method: "GET", path: "/networks/json" } as const;
+      return new Set(namedIn(list, await call(list, signal), "name").map(({ name }) => name));
+    },
+
+    async volumes(signal) {
+      const list = { action: "list volumes", method: "GET", path: "/volumes/json" } as const;
+      const found = namedIn(list, await call(list, signal), "Name");
+      return new Map(found.map(({ name, entry }) => [name, volumeOf(entry)]));
+    },
+
+    async volumeSizes(signal) {
+      const get = { action: "ask for the sizes of volumes", method: "GET", path: "/system/df" } as const;
+      const answer = await call(get, signal);
+      const all = answer.status === 200 ? parsed(get, answer) : undefined;
+      const list = isRecord(all) ? (all["Volumes"] ?? []) : undefined;
+      expect(Array.isArray(list), get, answer);
+      return new Map(
+        list.flatMap((entry: unknown): [string, number][] => {
+          expect(isRecord(entry) && typeof entry["VolumeName"] === "string" && typeof entry["Size"] === "number", get, answer);
+          return [[entry["VolumeName"], entry["Size"]]];
+        }),
+      );
+    },
+
+    async removeVolume(name, signal) {
+      const remove = { action: `remove volume ${name}`, method: "DELETE", path: `/volumes/${encodeURIComponent(name)}` } as const;
+      return orTrouble(async () => {
+        const answer = await call(remove, signal);
+        if (answer.status === 404 || answer.status === 204) return success(undefined);
+        return trouble(`${remove.action}: ${answer.status === 409 ? "a container still uses it" : wordsOf(answer)}`);
+      });
+    },
+
+    /** Podman removes an image that has other names only from this one (5.4.2). */
+    async removeImage(image, signal) {
+      const remove = { action: `remove image ${image}`, method: "DELETE", path: `/images/${encodeURIComponent(image)}` } as const;
+      return orTrouble(async () => {
+        const answer = await call(remove, signal);
+        if (answer.status === 404 || answer.status === 200) return success(undefined);
+        return trouble(`${remove.action}: ${answer.status === 409 ? "a container still uses it" : wordsOf(answer)}`);
       });
     },
 
@@ -204,6 +249,27 @@ function containersOf(call: Named, answer: Answer): readonly ContainerState[] {
       },
     ];
   });
+}
+
+function namedIn(
+  call: Named,
+  answer: Answer,
+  key: string,
+): readonly { readonly name: string; readonly entry: Readonly<Record<string, unknown>> }[] {
+  const list = answer.status === 200 ? parsed(call, answer) : undefined;
+  expect(Array.isArray(list), call, answer);
+  return list.map((entry: unknown) => {
+    const name = isRecord(entry) ? entry[key] : undefined;
+    expect(isRecord(entry) && typeof name === "string", call, answer);
+    return { name, entry };
+  });
+}
+
+/** A local volume with a device shows a directory, a share or a tmpfs, which is not Podman's to keep (podman-volume-create(1), --opt). */
+function volumeOf(entry: Readonly<Record<string, unknown>>): SeenVolume {
+  const { CreatedAt: createdAt, Driver: driver, Options: options } = entry;
+  const device = isRecord(options) ? (options["device"] ?? "") : "";
+  return { createdAt: typeof createdAt === "string" ? createdAt : "", holdsData: driver !== "local" || device === "" };
 }
 
 function secretsOf(call: Named, answer: Answer): readonly (PodmanSecret & { readonly id: string })[] {

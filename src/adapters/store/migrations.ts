@@ -214,4 +214,26 @@ const migrations: readonly string[] = [
     PRIMARY KEY (application, service)
   ) STRICT;
   `,
+  `
+  -- paths: below backups/ of the state directory, as JSON; object: a volume's name.
+  CREATE TABLE backups (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    deployment INTEGER REFERENCES deployments (id) ON DELETE SET NULL,
+    paths TEXT NOT NULL,
+    time TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    application TEXT NOT NULL,
+    object TEXT NOT NULL,
+    bytes INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX backups_by_deployment ON backups (deployment);
+
+  -- Data of a volume that a rollout makes anew, until it has come to an end; aside: in JSON.
+  CREATE TABLE aside (
+    application TEXT NOT NULL,
+    volume TEXT NOT NULL,
+    aside TEXT NOT NULL,
+    PRIMARY KEY (application, volume)
+  ) STRICT;
+  `,
 ];

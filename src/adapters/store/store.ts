@@ -3,6 +3,7 @@
 import type { Store } from "../../ports.ts";
 import { adoptedTable } from "./adopted.ts";
 import { applicationTables } from "./applications.ts";
+import { backupTables } from "./backups.ts";
 import { bundleTables } from "./bundles.ts";
 import { damage, openDatabase, refusal, type Database } from "./database.ts";
 import { historyTables } from "./history.ts";
@@ -34,6 +35,7 @@ export function openStore(path: string, options: { readonly readonly?: boolean }
     ...bundleTables(database),
     ...hostTables(database),
     ...adoptedTable(database),
+    ...backupTables(database),
     ...historyTables(database),
     ...rolloutTable(database),
     trim: (keep, now) => {

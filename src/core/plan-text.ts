@@ -1,0 +1,77 @@
+/** A plan in words: what each step acts on, what a repair found, and the whole in lines. */
+
+import { shownPath } from "./placing.ts";
+import type { Step } from "./plan.ts";
+
+/** What a step acts on, for history and for people. */
+export function targetOf(step: Step): string {
+  switch (step.kind) {
+    case "stop":
+    case "start":
+    case "restart":
+    case "enable":
+    case "disable":
+    case "revive":
+    case "reset-failed":
+    case "reload-service":
+    case "signal":
+    case "keep":
+      return step.service;
+    case "adopt":
+    case "give-back":
+      return step.path;
+    case "remove":
+      return shownPath(step.path);
+    case "write":
+      return shownPath(step.file.path);
+    case "reload":
+      return "systemd";
+    case "remove-network":
+      return step.network;
+    case "backup-volume":
+    case "remove-volume":
+    case "restore-volume":
+      return step.volume;
+    case "remove-image":
+      return step.image;
+  }
+}
+
+/** What a repair found, by the steps it took: `conf/a.txt (not on the host), web.service (it has failed) and 2 more`. */
+export function found(steps: readonly { readonly kind: string; readonly target: string; readonly because: string }[]): string {
+  const telling = steps.filter(({ kind }) => kind !== "reload" && kind !== "reset-failed");
+  const told = [...new Set((telling.length > 0 ? telling : steps).map(({ target, because }) => `${target} (${because})`))];
+  return `${told.slice(0, 3).join(", ")}${told.length > 3 ? ` and ${told.length - 3} more` : ""}`;
+}
+
+/** A plan in lines: `+` new, `~` changed, `-` removed files, then what happens to services. */
+export function explain(steps: readonly Step[]): readonly string[] {
+  return steps.map((step) => {
+    switch (step.kind) {
+      case "write":
+        return `${step.replaces === undefined ? "+" : "~"} ${targetOf(step)}`;
+      case "remove":
+        return `- ${targetOf(step)}`;
+      case "reload":
+        return `  daemon-reload: ${step.because}`;
+      case "stop":
+      case "start":
+      case "restart":
+      case "enable":
+      case "disable":
+      case "revive":
+      case "adopt":
+      case "give-back":
+      case "reset-failed":
+      case "reload-service":
+      case "signal":
+      case "keep":
+      case "remove-network":
+      case "backup-volume":
+      case "remove-volume":
+      case "restore-volume":
+      case "remove-image":
+        return `  ${step.kind} ${targetOf(step)}: ${step.because}`;
+    }
+  });
+}
