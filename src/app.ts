@@ -20,6 +20,7 @@ import { Bundles, type Context } from "./controller/context.ts";
 import { Loop } from "./controller/loop.ts";
 import { Reach } from "./controller/reach.ts";
 import { Renderings } from "./controller/rendering.ts";
+import { ImageWatch } from "./controller/watch.ts";
 import type { Config } from "./core/config.ts";
 import type { Event } from "./core/event.ts";
 import { openControl } from "./http/control.ts";
@@ -71,6 +72,7 @@ export async function openContext(config: Config, places: Places, environment: N
     secrets,
     sealed: await openSealed(`${config.state.directory}/sealed`),
     rendering: new Renderings({ secrets, podman, config, decrypter: openDecrypter(age), mode: places.mode }),
+    images: new ImageWatch(),
     reach: new Reach({ host, podman, journal, clock }),
     git: openGit({
       directory: `${config.state.directory}/git`,

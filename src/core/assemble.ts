@@ -4,6 +4,7 @@ import { fileDigest } from "./files.ts";
 import type { Bundle, BundleFile, Origin, Problem, Unit } from "./bundle.ts";
 import { applicationSettings } from "./config.ts";
 import { gather, settingsFile } from "./gather.ts";
+import { pinned } from "./images.ts";
 import { dropInOwner, isUnitText, type Draft, type Located } from "./layout.ts";
 import { isPlainKind, isQuadletKind, kindOf } from "./kinds.ts";
 import { digestOf, type RelativePath } from "./names.ts";
@@ -36,7 +37,10 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
   const problems: Problem[] = [...draft.problems, ...rendering.problems, ...(settings.ok ? [] : settings.trouble), ...gathered.problems];
   problems.push(...[...gathered.files.values()].flatMap(refusals));
 
-  const sketches = sketch(textsOf(gathered.files, vars, problems), problems);
+  const written = textsOf(gathered.files, vars, problems);
+  const asInGit = sketch(written, problems);
+  const { images, texts: pins } = pinned(asInGit, (path, name) => rendering.pin?.(path, name));
+  const sketches = pins.length === 0 ? asInGit : sketch([...written, ...pins], []);
   const { processed, texts, missing, warnings } = processEnvFiles({ sketches, files: gathered.files, vars }, rendering, problems);
   const files = [
     ...[...gathered.files].flatMap(([path, { entry, secret }]) => {
@@ -45,6 +49,7 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
       return [{ path: placeFor(path), mode: processedMode, content: entry.content, digest: secret.digest, sealed: secret.sealed }];
     }),
     ...processed.files,
+    ...pins.map(({ path, text }) => placedFile(path, { executable: false, content: Buffer.from(text) }, undefined)),
   ].sort((a, b) => (shownPath(a.path) < shownPath(b.path) ? -1 : 1));
   const shared = [...gathered.files.keys()].flatMap((path): Asset[] => {
     const placed = placeFor(path);
@@ -53,7 +58,7 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
   });
   const units = unitsOf(sketches, (service) => [...shared, ...(processed.assets.get(service) ?? [])]);
   problems.push(...doubles(units, draft));
-  const against = policy === undefined ? [] : violations(subjectOf(draft.application, sketches, gathered.files), policy);
+  const against = policy === undefined ? [] : violations(subjectOf(draft.application, asInGit, gathered.files), policy);
   problems.push(...against.filter(({ enforced }) => enforced).map(problemOf));
 
   if (problems.length > 0 || !settings.ok) return trouble(problems);
@@ -71,6 +76,7 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
     origins,
     files,
     units,
+    images,
     settings: settings.value,
     vars,
     missing,

@@ -177,6 +177,11 @@ export function hostConfig(directories: Directories) {
       .default(false)
       .describe("Whether units of the same name that a person placed are taken over (docs/adoption.md); else they are a problem."),
     drift_interval: positive.default(300_000).describe("Time between two looks at the host; passes between them ask only Git."),
+    track_digests: z
+      .boolean()
+      .default(false)
+      .describe("Whether an image whose tag has moved in its registry is rolled out without a commit (docs/images.md)."),
+    track_interval: positive.default(3_600_000).describe("Time between two looks at the registries for that; `ctl sync` looks at once."),
   });
   const adopt = z.boolean().optional().describe("Of [quadlet], for this application alone.");
   const secrets = z.strictObject({
@@ -284,6 +289,8 @@ export interface Config {
     readonly generatorWarnings: "report" | "refuse";
     readonly driftInterval: number;
     readonly adopt: boolean;
+    readonly trackDigests: boolean;
+    readonly trackInterval: number;
   };
   readonly health: Patience;
   readonly applications: ReadonlyMap<
@@ -330,6 +337,8 @@ export function configOf(raw: HostConfig): Config {
       generatorWarnings: raw.quadlet.generator_warnings,
       driftInterval: raw.quadlet.drift_interval,
       adopt: raw.quadlet.adopt,
+      trackDigests: raw.quadlet.track_digests,
+      trackInterval: raw.quadlet.track_interval,
     },
     health: {
       deadline: raw.health.deadline,
