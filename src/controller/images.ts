@@ -13,7 +13,7 @@ import { draftOf, liveBundles, type Context } from "./context.ts";
 import { judge, witnessesOf } from "./judge.ts";
 import { observe } from "./observe.ts";
 
-/** Remembers which images a bundle's containers run, before a rollout replaces them: that is what going back means. */
+/** Remembers which images a bundle's containers run: once they are known to be healthy, and before a rollout replaces them. To go back is to go back to those. */
 export async function noteRunning(bundle: Bundle | undefined, context: Context, signal: AbortSignal): Promise<void> {
   const { podman, store } = context;
   if (bundle === undefined || bundle.images.length === 0) return;

@@ -176,6 +176,7 @@ async function applyGoal(rollout: Applying, course: Course, context: Context, si
 async function verifyGoal(rollout: Verifying, course: Course, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {
   const verification = await verifyTarget(rollout, rollout.goal, rollout.since, context, signal);
   if (verification.trouble !== undefined) return giveUp(rollout, verification.trouble, context, verification);
+  await noteRunning(bundleOf(rollout.goal, context), context, signal);
   const now = context.clock.now();
   const took = `${Math.round((now.getTime() - rollout.startedAt.getTime()) / 100) / 10} s`;
   const well = rollout.goal === "absent" ? "removed" : `${describeHealth(verification.verdicts)} after ${took}`;

@@ -225,6 +225,38 @@ test("an old image that somebody pruned is pulled by its digest; where that is g
   }
 });
 
+test("with Pull=always going back does not take what the tag has become meanwhile, though the failed version had another image", async () => {
+  await using pgo = await shop({ track: false, more: ["Pull=always"] });
+  pgo.world.publish(name, "two", "good");
+  await pgo.push({ "shop/web.container": quadlet().replace(name, "localhost/crash:1") });
+  assert.equal(pgo.outcome("shop"), "rolled-back");
+  assert.equal(runs(pgo), "one");
+  isSettled(pgo);
+});
+
+test("an image that is held needs no registry to be gone back to, though its tag has moved on", async () => {
+  await using pgo = await shop();
+  pgo.world.publish(name, "two", "good");
+  await pgo.pass(2 * hour);
+  pgo.world.publish(name, "bad", "crash");
+  pgo.world.onChange = () => {
+    if (runs(pgo) === "bad") pgo.world.registryUp = false;
+  };
+  await pgo.pass(2 * hour);
+  assert.equal(pgo.outcome("shop"), "rolled-back");
+  assert.equal(runs(pgo), "two");
+});
+
+test("a service that is down when the next commit comes goes back to the image that it was deployed with", async () => {
+  await using pgo = await shop({ track: false, more: ["Pull=newer"] });
+  pgo.world.publish(name, "bad", "crash");
+  pgo.world.machine.restart(service("web"));
+  await pgo.push(files("Pull=newer", "Environment=A=1"));
+  assert.equal(pgo.outcome("shop"), "rolled-back");
+  assert.equal(runs(pgo), "one");
+  isSettled(pgo);
+});
+
 test("ctl rollback brings the image that ran then, and stays there though the tag moves", async () => {
   await using pgo = await shop();
   pgo.world.publish(name, "two", "good");
