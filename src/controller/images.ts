@@ -19,10 +19,13 @@ export async function noteRunning(bundle: Bundle | undefined, context: Context, 
   if (bundle === undefined || bundle.images.length === 0) return;
   const containers = await podman.containers(signal);
   const noted = new Map(store.ranImages(bundle.digest));
-  for (const { path, name, services } of bundle.images) {
+  for (const { path, services } of bundle.images) {
     const container = runningOf(services, containers);
-    const image = container === undefined ? undefined : await podman.image(container.imageId, signal);
-    if (image !== undefined) noted.set(path, { id: image.id, reference: referenceOf(container?.image ?? name, image) });
+    if (container === undefined) continue;
+    // An image may have several manifests, and its registry knows the one that it was pulled by: that is told by its name (5.4.2).
+    const named = await podman.image(container.image, signal);
+    const image = named?.id === container.imageId ? named : await podman.image(container.imageId, signal);
+    if (image !== undefined) noted.set(path, { id: image.id, reference: referenceOf(container.image, image) });
   }
   store.saveRanImages(bundle.digest, noted);
 }

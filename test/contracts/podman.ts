@@ -76,7 +76,9 @@ export async function podmanContract(t: TestContext, scene: PodmanScene): Promis
     assert.match(image.digest, /^sha256:[0-9a-f]{64}$/);
     const reference = `${name.repository}@${image.digest}`;
     assert.ok(image.repoDigests.includes(reference), JSON.stringify(image));
-    assert.deepEqual(await podman.image(image.id, signal), image);
+    // One image may have several manifests: which of their digests is told, when asked by id, is Podman's choice.
+    const byId = await podman.image(image.id, signal);
+    assert.deepEqual([byId?.id, byId?.repoDigests], [image.id, image.repoDigests]);
     assert.deepEqual(await podman.nameImage(reference, name, signal), { ok: true, value: undefined });
     assert.equal((await podman.image(`${name.repository}:${name.tag}`, signal))?.id, image.id);
     assert.equal((await podman.image(reference, signal))?.id, image.id);
