@@ -21,6 +21,7 @@ import { Bundles, type Context } from "./controller/context.ts";
 import { Loop } from "./controller/loop.ts";
 import { Reach } from "./controller/reach.ts";
 import { Renderings } from "./controller/rendering.ts";
+import { ImageWatch } from "./controller/watch.ts";
 import type { Config, SecretReference } from "./core/config.ts";
 import type { Event } from "./core/event.ts";
 import { openControl } from "./http/control.ts";
@@ -75,6 +76,7 @@ export async function openContext(config: Config, places: Places, environment: N
     sealed: await openSealed(`${config.state.directory}/sealed`),
     keyedDigest: await openKeyedDigest(`${config.state.directory}/digest.key`, signal),
     rendering: new Renderings({ secrets, podman, config, decrypter: openDecrypter(age), mode: places.mode }),
+    images: new ImageWatch(),
     reach: new Reach({ host, podman, journal, clock }),
     git: openGit({
       directory: `${config.state.directory}/git`,

@@ -8,6 +8,7 @@ import type { PortMapping } from "./core/addresses.ts";
 import type { Evidence } from "./core/evidence.ts";
 import type { Health, Probe, Sample, UnitHealth } from "./core/health.ts";
 import type { Endpoint } from "./core/endpoint.ts";
+import type { KnownImage, RanImage } from "./core/images.ts";
 import type { ApplicationId, Digest, RelativePath, Revision, ServiceName, SourceName } from "./core/names.ts";
 import type { Aside, SeenVolume } from "./core/objects.ts";
 import type { SealedFiles } from "./core/rendering.ts";
@@ -177,6 +178,14 @@ export interface Podman {
   address(container: string, signal: AbortSignal): Promise<string | undefined>;
   /** The last lines that a container has written, both streams, oldest first; none of one that is gone. */
   logs(container: string, lines: number, signal: AbortSignal): Promise<readonly string[]>;
+  /** As `pull`, but the registry is asked also where the image is there, for its manifest and configuration; what is new comes. */
+  update(image: string, authFile: string | undefined, signal: AbortSignal): Promise<Result<void, string>>;
+  /** What a name, a reference by digest or an id stands for on the host; undefined where it is not there. */
+  image(image: string, signal: AbortSignal): Promise<KnownImage | undefined>;
+  /** Gives an image one more name, which keeps it findable and from being pruned. */
+  nameImage(image: string, name: ImageName, signal: AbortSignal): Promise<Result<void, string>>;
+  /** Takes such a name away; the image stays. No error if it is gone. */
+  unnameImage(name: ImageName, signal: AbortSignal): Promise<Result<void, string>>;
   /** To a container's first process: `HUP`. The container goes on, unless that process ends. */
   signal(container: string, name: string, signal: AbortSignal): Promise<Result<void, string>>;
   /** Removes a network that no container uses; no error if it is gone. */
@@ -206,6 +215,11 @@ export interface Podman {
   about(signal: AbortSignal): Promise<HostFacts>;
   /** No error if it is gone. */
   removeSecret(name: string, signal: AbortSignal): Promise<Result<void, string>>;
+}
+
+export interface ImageName {
+  readonly repository: string;
+  readonly tag: string;
 }
 
 export interface PodmanSecret {
@@ -329,6 +343,13 @@ export interface Store {
   /** Bundles as Git had them; saving one twice is one. */
   saveBundle(bundle: StoredBundle): void;
   bundle(digest: Digest): StoredBundle | undefined;
+  /** What ran of a saved bundle's images, by the files that name them: what was noted last for each. */
+  ranImages(digest: Digest): ReadonlyMap<RelativePath, RanImage>;
+  saveRanImages(digest: Digest, images: ReadonlyMap<RelativePath, RanImage>): void;
+  /** What names of images in an application have moved to, by the name as Git has it. */
+  movedImages(application: ApplicationId): ReadonlyMap<string, RanImage>;
+  saveMovedImages(application: ApplicationId, images: ReadonlyMap<string, RanImage>): void;
+
   /** Whether some saved bundle has a `.liquid` file. */
   usesTemplates(): boolean;
   /** Sealed contents that some saved bundle needs. */
@@ -442,6 +463,8 @@ export interface StoredBundle {
   readonly vars: Vars;
   /** Its processed env files, whose contents are among the sealed ones. */
   readonly sealed: SealedFiles;
+  /** Images that are held, by the file that names them: their references by digest. */
+  readonly pins: ReadonlyMap<RelativePath, string>;
 }
 
 export interface Quarantine {

@@ -67,6 +67,7 @@ function details(one: ApplicationStatus, all: readonly ApplicationStatus[], view
     suspended === null
       ? undefined
       : `${held?.why.startsWith("suspended") === true ? held.why : "suspended"}${suspended.until === null ? "" : `; goes on ${relative(suspended.until, view.now)}`}. To go on now: ctl resume ${target}`,
+    ...one.images.map(({ file, image, held: pin }) => `${file}: ${image} is held at ${pin}`),
     one.pinned ? "stays on this revision (ctl rollback) until a commit changes it" : undefined,
   ].filter((note) => note !== undefined);
   const units = table(

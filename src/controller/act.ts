@@ -2,6 +2,7 @@
 
 import type { Bundle } from "../core/bundle.ts";
 import { backoff, decide, repairLimit, type Candidate, type Decision } from "../core/decide.ts";
+import { differsByPins } from "../core/images.ts";
 import type { Draft } from "../core/layout.ts";
 import { problemText } from "../core/judgement.ts";
 import type { ApplicationId, Revision, ServiceName } from "../core/names.ts";
@@ -196,7 +197,10 @@ async function carryOut(
   const entries = new Map([...(draft?.files ?? [])].map(([path, { entry }]) => [path, entry]));
   const stored = bundle === undefined ? undefined : storedOf(bundle, commit.revision, entries);
   const { passedOn } = one;
-  const rolled = await rollOut({ application, bundle, stored, cause: one.asked ?? "commit", commit, passedOn }, context, signal);
+  const live = record?.lastGood === undefined ? undefined : context.bundles.get(record.lastGood);
+  const moved = bundle !== undefined && one.asked !== "retry" && differsByPins(live, bundle);
+  const cause = moved ? "image" : (one.asked ?? "commit");
+  const rolled = await rollOut({ application, bundle, stored, cause, commit, passedOn }, context, signal);
   switch (rolled.kind) {
     case "in-sync":
       if (bundle === undefined) store.forgetApplication(application);
@@ -227,7 +231,8 @@ function storedOf(bundle: Bundle, revision: Revision, entries: StoredBundle["ent
   const sealed: StoredBundle["sealed"] = new Map(
     bundle.files.flatMap(({ path, digest, sealed: content }) => (content === undefined ? [] : [[path, { sealed: content, digest }]])),
   );
-  return { digest: bundle.digest, application: bundle.application, revision, entries, vars: bundle.vars, sealed };
+  const pins: StoredBundle["pins"] = new Map(bundle.images.flatMap(({ path, pin }) => (pin === undefined ? [] : [[path, pin]])));
+  return { digest: bundle.digest, application: bundle.application, revision, entries, vars: bundle.vars, sealed, pins };
 }
 
 interface Note {

@@ -3,6 +3,7 @@
 import { assemble } from "../core/assemble.ts";
 import type { Bundle } from "../core/bundle.ts";
 import type { Config } from "../core/config.ts";
+import type { RanImage } from "../core/images.ts";
 import type { Trial } from "../core/judgement.ts";
 import type { Draft } from "../core/layout.ts";
 import type { ApplicationId, Digest, RelativePath } from "../core/names.ts";
@@ -11,6 +12,7 @@ import { recalledRendering, type Rendering, type TemplateRenderer } from "../cor
 import type { Clock, Git, Host, Journal, Podman, Prober, Sealed, Secrets, Store, StoredBundle } from "../ports.ts";
 import type { Reach } from "./reach.ts";
 import type { Moment, Renderings } from "./rendering.ts";
+import type { ImageWatch } from "./watch.ts";
 
 export interface Context {
   readonly config: Config;
@@ -28,6 +30,7 @@ export interface Context {
   readonly bundles: Bundles;
   readonly reach: Reach;
   readonly rendering: Renderings;
+  readonly images: ImageWatch;
   /** Shows a service's log when its name is put behind: `journalctl -u`. */
   readonly logs: string;
 }
@@ -57,8 +60,8 @@ export class Bundles {
   }
 
   /** What a saved bundle was rendered with. */
-  renderingOf({ application, vars, sealed }: StoredBundle): Rendering {
-    return recalledRendering({ vars, sealed, envDirectory: this.envDirectory(application), template: this.#template });
+  renderingOf({ application, vars, sealed, pins }: StoredBundle): Rendering {
+    return recalledRendering({ vars, sealed, pins, envDirectory: this.envDirectory(application), template: this.#template });
   }
 
   /** Throws where the database doesn't hold it, or this version of pgo can't read it: both are surprises. */
@@ -97,14 +100,27 @@ export function liveBundle(id: ApplicationId, { store, bundles }: Context): Bund
 /** What a judgement needs beside drafts and what is live: the host's facts and secrets of this moment. */
 export async function presentRendering(
   drafts: readonly Draft[],
-  { bundles, rendering, config }: Context,
+  { bundles, rendering, config, store }: Context,
   signal: AbortSignal,
 ): Promise<{ readonly moment: Moment } & Pick<Trial, "rendering" | "secrets" | "policy">> {
   const template = await bundles.template(drafts.flatMap(({ files }) => [...files.keys()]));
   const moment = await rendering.now({ drafts, template, envDirectory: (id) => bundles.envDirectory(id) }, signal);
   const { missing } = config.secrets;
   const policy = (id: ApplicationId) => policyOf(config.policy, id);
-  return { moment, rendering: (id) => moment.rendering(id), policy, secrets: { missing, unreadable: moment.unreadable } };
+  const pins = (id: ApplicationId): Pick<Rendering, "pin"> => {
+    const moved = config.quadlet.trackDigests ? store.movedImages(id) : new Map<string, RanImage>();
+    const pin: Rendering["pin"] = (_path, name) => {
+      const reference = moved.get(name)?.reference;
+      return reference === undefined ? undefined : { reference, why: "moved" };
+    };
+    return { pin };
+  };
+  return {
+    moment,
+    rendering: (id) => ({ ...moment.rendering(id), ...pins(id) }),
+    policy,
+    secrets: { missing, unreadable: moment.unreadable },
+  };
 }
 
 /** A saved bundle as it came from Git, to be assembled or judged again. */

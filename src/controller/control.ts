@@ -1,9 +1,11 @@
 /** The commands of a running pgo. */
 
+import type { Bundle } from "../core/bundle.ts";
 import { problemText } from "../core/judgement.ts";
 import { policyOf } from "../core/policy-config.ts";
 import { Unavailable, UnknownTarget, type Commands } from "./commands.ts";
 import { draftOf, liveBundles, type Context } from "./context.ts";
+import { exactly } from "./images.ts";
 import { judge, witnessesOf } from "./judge.ts";
 import type { Loop } from "./loop.ts";
 import { judged, passedOnBy, turnsOf } from "./revision.ts";
@@ -47,7 +49,7 @@ export function commands(context: Context, { loop, version, hostName }: Surround
     async sync(target, wait, signal) {
       const names = sourcesOf(target);
       const work = loop.ask(async (running) => {
-        for (const name of names) await loop.passNow(name, { drift: true, asked: true, retry: undefined }, running);
+        for (const name of names) await loop.passNow(name, { drift: true, images: true, asked: true, retry: undefined }, running);
       });
       if (wait) await untilAborted(work, signal);
       else work.catch(() => undefined);
@@ -71,7 +73,9 @@ export function commands(context: Context, { loop, version, hostName }: Surround
       context.reach.refuse();
       store.release(id);
       journal.tell({ type: "command", command: "retry", target: id, message: "quarantine lifted" });
-      const work = loop.ask((running) => loop.passNow(partsOf(id).source, { drift: false, asked: false, retry: id }, running));
+      const work = loop.ask((running) =>
+        loop.passNow(partsOf(id).source, { drift: false, images: false, asked: false, retry: id }, running),
+      );
       await untilAborted(work, signal);
       const after = store.application(id);
       return {
@@ -92,7 +96,9 @@ export function commands(context: Context, { loop, version, hostName }: Surround
       const records = recordsOf(target, context);
       for (const record of records) store.saveApplication({ ...record, suspended: undefined, held: undefined });
       for (const source of new Set(records.map(({ id }) => partsOf(id).source)))
-        loop.ask((running) => loop.passNow(source, { drift: true, asked: true, retry: undefined }, running)).catch(() => undefined);
+        loop
+          .ask((running) => loop.passNow(source, { drift: true, images: true, asked: true, retry: undefined }, running))
+          .catch(() => undefined);
       return told("resume", target, records, "resumed", context);
     },
 
@@ -147,7 +153,7 @@ async function planSource(name: SourceName, context: Context, signal: AbortSigna
 async function rollBack(id: ApplicationId, to: number | undefined, context: Context, signal: AbortSignal): Promise<CommandReport> {
   const { store, journal, bundles } = context;
   const record = store.application(id);
-  const aim = record === undefined ? undefined : aimOf(record, to, context);
+  const aim = record === undefined ? undefined : await aimOf(record, to, context, signal);
   if (record === undefined || aim === undefined || aim.goal === "absent")
     return {
       done: false,
@@ -156,8 +162,10 @@ async function rollBack(id: ApplicationId, to: number | undefined, context: Cont
           ? `${id} has no earlier good version: see ctl history ${id}`
           : `deployment ${to} is not a good version of ${id}: see ctl history ${id}`,
     };
-  const stored = store.bundle(aim.goal);
-  if (stored === undefined) return { done: false, message: `the files of deployment ${aim.id} are no longer kept ([state] keep_good)` };
+  const goal = await exactGoal(aim, context, signal);
+  const stored = goal === undefined ? undefined : store.bundle(goal.digest);
+  if (goal === undefined || stored === undefined)
+    return { done: false, message: `the files of deployment ${aim.id} are no longer kept ([state] keep_good)` };
   // What the host and the other applications are has changed since.
   const rendering = () => bundles.renderingOf(stored);
   const policy = (application: ApplicationId) => policyOf(context.config.policy, application);
@@ -173,11 +181,7 @@ async function rollBack(id: ApplicationId, to: number | undefined, context: Cont
     return { done: false, message: `${id} can't go back to deployment ${aim.id}: ${problemText(judged.problems)}` };
   journal.tell({ type: "command", command: "rollback", target: id, message: `to deployment ${aim.id}` });
   const commit = lastCommit(record, aim.revision, context);
-  const rolled = await rollOut(
-    { application: id, bundle: bundles.get(aim.goal), stored: undefined, cause: "rollback", commit },
-    context,
-    signal,
-  );
+  const rolled = await rollOut({ application: id, bundle: goal, stored: undefined, cause: "rollback", commit }, context, signal);
   switch (rolled.kind) {
     case "in-sync":
       return { done: true, message: `${id} runs that version already` };
@@ -193,14 +197,32 @@ async function rollBack(id: ApplicationId, to: number | undefined, context: Cont
   }
 }
 
-function aimOf(record: ApplicationRecord, to: number | undefined, { store }: Context): DeploymentRecord | undefined {
+async function aimOf(
+  record: ApplicationRecord,
+  to: number | undefined,
+  context: Context,
+  signal: AbortSignal,
+): Promise<DeploymentRecord | undefined> {
+  const { store } = context;
   const good = (one: DeploymentRecord | undefined) =>
     one?.application === record.id && (one.outcome === "deployed" || one.outcome === "repaired") && one.goal !== "absent";
   if (to !== undefined) {
     const one = store.deployment(to);
     return good(one) ? one : undefined;
   }
-  return store.deployments({ application: record.id, limit: 1000 }).find((one) => good(one) && one.goal !== record.lastGood);
+  for (const one of store.deployments({ application: record.id, limit: 1000 }))
+    if (good(one) && one.goal !== record.lastGood) {
+      // What runs may be that very version, with its images held by a rollout that was undone.
+      const exact = await exactGoal(one, context, signal);
+      if (exact === undefined || exact.digest !== record.lastGood) return one;
+    }
+  return undefined;
+}
+
+/** The bundle of a deployment, with the images that it ran; undefined where it is no longer kept. */
+async function exactGoal({ application, goal }: DeploymentRecord, context: Context, signal: AbortSignal): Promise<Bundle | undefined> {
+  if (goal === "absent" || context.store.bundle(goal) === undefined) return undefined;
+  return exactly(application, goal, context, signal);
 }
 
 function syncReport(names: readonly SourceName[], waited: boolean, { store }: Context): SyncReport {

@@ -14,6 +14,7 @@ interface Schedule {
   /** In the clock's monotonic milliseconds. */
   next: number;
   nextDrift: number;
+  nextTrack: number;
 }
 
 /** A single pass or command that lasts longer than this is taken for hanging: every wait in it has a deadline far below. */
@@ -37,13 +38,16 @@ export class Loop {
   constructor(context: Context) {
     this.#context = context;
     const now = context.clock.monotonic();
-    this.#schedules = context.config.sources.map((source) => ({ source, next: now, nextDrift: now }));
+    // Not at once: a pgo that starts again and again would use up what a registry allows, and a fleet's power comes back all at once.
+    const track = () => now + context.config.quadlet.trackInterval * context.clock.chance();
+    this.#schedules = context.config.sources.map((source) => ({ source, next: now, nextDrift: now, nextTrack: track() }));
     this.#firstPasses = new Set(context.config.sources.map((source) => source.name));
   }
 
   /** Rejects with the signal's reason, or when the host has been silent for too long: systemd then starts pgo anew. */
   async run(signal: AbortSignal): Promise<never> {
     this.#tellLeftOver();
+    this.#forgetMoves();
     for (const { id } of this.#context.store.applications())
       for (const { service, health } of this.#context.store.health(id))
         this.#context.journal.tell({ type: "health", application: id, service, health });
@@ -117,13 +121,20 @@ export class Loop {
     }
   }
 
+  /** Where registries are no longer asked, nobody knows what their names stand for by the time they are again. */
+  #forgetMoves(): void {
+    const { config, store } = this.#context;
+    if (!config.quadlet.trackDigests) for (const { id } of store.applications()) store.saveMovedImages(id, new Map());
+  }
+
   #nextDue(): Schedule | undefined {
     return this.#schedules.toSorted((a, b) => a.next - b.next)[0];
   }
 
   #poll(schedule: Schedule, signal: AbortSignal): Promise<void> {
-    const drift = this.#context.clock.monotonic() >= schedule.nextDrift;
-    return this.#work(() => this.#pass(schedule, { drift, asked: false, retry: undefined }, signal), signal);
+    const now = this.#context.clock.monotonic();
+    const [drift, images] = [now >= schedule.nextDrift, now >= schedule.nextTrack];
+    return this.#work(() => this.#pass(schedule, { drift, images, asked: false, retry: undefined }, signal), signal);
   }
 
   async #pass(schedule: Schedule, occasion: Occasion, signal: AbortSignal): Promise<void> {
@@ -140,6 +151,7 @@ export class Loop {
     // What the host did while it could not be seen is looked at soon after.
     if (away) schedule.nextDrift = now + jittered(source.interval, clock.chance());
     else if (occasion.drift || occasion.asked) schedule.nextDrift = now + jittered(config.quadlet.driftInterval, clock.chance());
+    if (occasion.images || occasion.asked) schedule.nextTrack = now + jittered(config.quadlet.trackInterval, clock.chance());
     schedule.next = Math.min(schedule.next, failures > 0 ? schedule.nextDrift : Infinity);
   }
 

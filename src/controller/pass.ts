@@ -16,6 +16,8 @@ import { dropOldBackups } from "./volumes.ts";
 export interface Occasion {
   /** The host is looked at too. */
   readonly drift: boolean;
+  /** Registries are asked too, with `track_digests`. */
+  readonly images: boolean;
   /** A person asked: everything is looked at, held tries are not waited for. */
   readonly asked: boolean;
   /** An application to be tried again, or rolled back, by name of the cause. */
@@ -28,6 +30,8 @@ export async function pass(named: Source, occasion: Occasion, context: Context, 
   await finishInterrupted(0, context, signal);
   const here = await context.rendering.placed(named, signal);
   const source = here.ok ? here.value : named;
+  if (here.ok && context.config.quadlet.trackDigests && (occasion.images || occasion.asked))
+    await context.images.look(source.name, context, signal);
   const found = here.ok ? await look(source, occasion, context, signal) : here;
   let touched: ReadonlySet<ApplicationId> = new Set();
   let outcome: "in-sync" | "changed" | "source-failed" = "in-sync";
@@ -68,7 +72,8 @@ async function look(
     const head = await timed("ls-remote", source, (inner) => git.head(source, inner), context, signal);
     if (!head.ok) return head;
     // A secret that changed on the host is a reason to judge the same revision again.
-    if (!needsWork(source, head.value, occasion, context) && !(await context.rendering.isStale(source.name, signal))) return head;
+    const isStale = context.images.isStale(source.name) || (await context.rendering.isStale(source.name, signal));
+    if (!needsWork(source, head.value, occasion, context) && !isStale) return head;
     wanted = head.value;
   }
   return timed("fetch", source, (inner) => git.fetch(source, wanted, previous, inner), context, signal);

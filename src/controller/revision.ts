@@ -66,7 +66,10 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
     if (result !== "as wanted" && result !== "rolled out") troubled.push(application);
     if (result === "rolled out" || result === "undone") touched.add(application);
   }
-  for (const { source } of seen) context.rendering.dealtWith(source.name, moment);
+  for (const { source } of seen) {
+    context.rendering.dealtWith(source.name, moment);
+    context.images.dealtWith(source.name);
+  }
   for (const one of cases) await clearAway(one, context, signal);
   return { touched, seen };
 }

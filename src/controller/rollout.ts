@@ -22,6 +22,7 @@ import {
   type Target,
   type Verifying,
 } from "../core/rollout.ts";
+import { success } from "../core/result.ts";
 import type { Verdict } from "../core/verdict.ts";
 import type { ApplicationRecord, ContainerRow, StoredBundle } from "../ports.ts";
 import { apply, pullImages, type Failure } from "./apply.ts";
@@ -29,6 +30,7 @@ import { adoptionsOf, saveAdoptions } from "./adopt.ts";
 import { liveBundles, type Context } from "./context.ts";
 import { keepEvidence } from "./evidence.ts";
 import { inheritance, takeOver } from "./inherit.ts";
+import { exactFallback, noteRunning, releaseImages, secureImages } from "./images.ts";
 import { observe, type Observation } from "./observe.ts";
 import { freshStart, unknownStart } from "../core/observe.ts";
 import { preflight } from "./preflight.ts";
@@ -84,9 +86,12 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
   if (lack !== undefined) return { kind: "held", why: lack };
   const pulled = await pullImages(made, context, signal);
   if (!pulled.ok) return { kind: "held", why: pulled.trouble };
+  const secured = bundle === undefined ? success(undefined) : await secureImages(bundle, context, signal);
+  if (!secured.ok) return { kind: "held", why: secured.trouble };
   const against = order.permit?.(made);
   if (against !== undefined) return { kind: "held", why: against };
 
+  if (target !== fallback) await noteRunning(bundleOf(fallback, context), context, signal);
   // Before the bundle that needs them is saved: what is sealed for nothing is swept, what is missing could not be made again.
   for (const { sealed, content } of order.bundle?.files ?? [])
     if (sealed !== undefined && digestOf(content) === sealed) await context.sealed.put(content, signal);
@@ -131,9 +136,13 @@ const unprepared: Course = { plan: undefined, passedOn: new Set() };
 /** Drives the phases to the end; each is saved before it begins. */
 async function goOn(first: Applying | Reverting, course: Course, context: Context, signal: AbortSignal): Promise<Settled> {
   let rollout: Rollout = first;
+  const ends = [first.fallback, first.goal].flatMap((target) => bundleOf(target, context) ?? []);
   for (;;) {
     const next: Rollout | Settled = await advance(rollout, course, context, signal);
-    if (next.phase === "settled") return next;
+    if (next.phase === "settled") {
+      await releaseImages(ends, context, signal);
+      return next;
+    }
     save(next, rollout, context);
     rollout = next;
   }
@@ -174,6 +183,7 @@ async function verifyGoal(rollout: Verifying, course: Course, context: Context, 
     await keepTraces(rollout, verification, context, signal);
     return giveUp(rollout, verification.trouble, context, verification);
   }
+  await noteRunning(bundleOf(rollout.goal, context), context, signal);
   await prune(rollout, course, context, signal);
   const now = context.clock.now();
   const took = `${Math.round((now.getTime() - rollout.startedAt.getTime()) / 100) / 10} s`;
@@ -212,7 +222,8 @@ async function prune(
   }
 }
 
-async function goBack(rollout: Reverting, context: Context, signal: AbortSignal): Promise<Settled> {
+async function goBack(saved: Reverting, context: Context, signal: AbortSignal): Promise<Settled> {
+  const rollout = await exactFallback(saved, context, signal);
   const wasAdopting = context.store.adoptions(rollout.application).length > 0;
   const failed = await applyTarget(rollout, rollout.fallback, unprepared, context, signal);
   const verification =

@@ -120,6 +120,7 @@ function applicationStatus(record: ApplicationRecord, { store, bundles, now, liv
       quarantine === undefined ? null : { digest: quarantine.digest, reason: quarantine.reason, since: quarantine.since.toISOString() },
     suspended: isSuspended(record, now) ? { until: record.suspended?.until?.toISOString() ?? null } : null,
     pinned: record.pinnedAgainst !== undefined,
+    images: (bundle?.images ?? []).flatMap(({ path, name, pin }) => (pin === undefined ? [] : [{ file: path, image: name, held: pin }])),
     units,
   };
 }

@@ -4,6 +4,7 @@ import { fileDigest } from "./files.ts";
 import type { Bundle, BundleFile, Origin, Problem, Unit } from "./bundle.ts";
 import { applicationSettings } from "./config.ts";
 import { gather, settingsFile } from "./gather.ts";
+import { pinned } from "./images.ts";
 import { dropInOwner, isUnitText, type Draft, type Located } from "./layout.ts";
 import { isPlainKind, isQuadletKind, kindOf } from "./kinds.ts";
 import { digestOf, type RelativePath, type ServiceName } from "./names.ts";
@@ -39,7 +40,10 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
   const problems: Problem[] = [...draft.problems, ...rendering.problems, ...(settings.ok ? [] : settings.trouble), ...gathered.problems];
   problems.push(...[...gathered.files.values()].flatMap(refusals));
 
-  const sketches = sketch(textsOf(gathered.files, vars, problems), problems);
+  const written = textsOf(gathered.files, vars, problems);
+  const asInGit = sketch(written, problems);
+  const { images, texts: pins } = pinned(asInGit, (path, name) => rendering.pin?.(path, name));
+  const sketches = pins.length === 0 ? asInGit : sketch([...written, ...pins], []);
   const brought = podmanSecrets(
     {
       ...{ sketches, files: gathered.files, vars, secrets: settings.ok ? settings.value.secrets.podman : {} },
@@ -58,6 +62,7 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
     }),
     ...processed.files,
     ...brought.files,
+    ...pins.map(({ path, text }) => placedFile(path, { executable: false, content: Buffer.from(text) }, undefined)),
   ].sort((a, b) => (shownPath(a.path) < shownPath(b.path) ? -1 : 1));
   const shared = [...kept.keys()].flatMap((path): Asset[] => {
     const placed = placeFor(path);
@@ -67,7 +72,7 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
   const assets = (service: ServiceName) => [...shared, ...(processed.assets.get(service) ?? [])];
   const units = unitsOf(sketches, { assets, secrets: brought.assets });
   problems.push(...doubles(units, draft));
-  const against = policy === undefined ? [] : violations(subjectOf(draft.application, sketches, gathered.files, files), policy);
+  const against = policy === undefined ? [] : violations(subjectOf(draft.application, asInGit, gathered.files, files), policy);
   const forbidden = against.filter(({ enforced }) => enforced).map(problemOf);
   // A secret that could not be made is none of the application's, and the policy then has it for another's.
   problems.push(...(forbidden.length > 0 ? brought.missing : []), ...forbidden);
@@ -88,6 +93,7 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
     origins,
     files,
     units,
+    images,
     settings: settings.value,
     vars,
     missing: [...missing, ...brought.missing],

@@ -1,6 +1,7 @@
 /** A bundle: all files of one application at one revision, parsed, with what each unit is made of and needs. */
 
 import type { ApplicationSettings } from "./config.ts";
+import type { FloatingImage } from "./images.ts";
 import type { UnitKind } from "./kinds.ts";
 import type { ApplicationId, Digest, RelativePath, ServiceName, UnitName } from "./names.ts";
 
@@ -35,6 +36,8 @@ export interface Input {
   readonly digest: Digest;
   /** Of an asset that the container sees: mounted alone, as this very file, or with its directory. No part of any digest. */
   readonly mounted?: "alone" | "within";
+  /** The reason in whole, where it is not "label changed". */
+  readonly says?: string;
 }
 
 /** A quadlet of a bundle, or a plain unit. */
@@ -93,6 +96,7 @@ export interface Bundle {
   readonly origins: ReadonlyMap<RelativePath, Origin>;
   readonly files: readonly BundleFile[];
   readonly units: readonly Unit[];
+  readonly images: readonly FloatingImage[];
   readonly settings: ApplicationSettings;
   /** Values of the variables that it was rendered with. */
   readonly vars: ReadonlyMap<string, string | undefined>;

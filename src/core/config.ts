@@ -131,6 +131,11 @@ export function hostConfig(directories: Directories) {
         "What of Podman's goes with units that are gone; all: volumes too, after a backup, and images that nothing needs any more.",
       ),
     drift_interval: positive.default(300_000).describe("Time between two looks at the host; passes between them ask only Git."),
+    track_digests: z
+      .boolean()
+      .default(false)
+      .describe("Whether an image whose tag has moved in its registry is rolled out without a commit (docs/images.md)."),
+    track_interval: positive.default(3_600_000).describe("Time between two looks at the registries for that; `ctl sync` looks at once."),
   });
   const adopt = z.boolean().optional().describe("Of [quadlet], for this application alone.");
   const ownPrune = prune.optional().describe("Of [quadlet], for this application alone.");
@@ -254,6 +259,8 @@ export interface Config {
     readonly driftInterval: number;
     readonly adopt: boolean;
     readonly prune: "none" | "networks" | "all";
+    readonly trackDigests: boolean;
+    readonly trackInterval: number;
   };
   readonly health: Patience;
   readonly applications: ReadonlyMap<
@@ -312,6 +319,8 @@ export function configOf(raw: HostConfig): Config {
       driftInterval: raw.quadlet.drift_interval,
       adopt: raw.quadlet.adopt,
       prune: raw.quadlet.prune,
+      trackDigests: raw.quadlet.track_digests,
+      trackInterval: raw.quadlet.track_interval,
     },
     health: {
       deadline: raw.health.deadline,

@@ -5,6 +5,7 @@ import { readEnvFile, renderForPodman, renderForSystemd, secretNames, type EnvSy
 import { fileDigest } from "./files.ts";
 import { digestOf, type ApplicationName, type Digest, type RelativePath } from "./names.ts";
 import { plainName } from "./encrypted.ts";
+import type { Pin } from "./images.ts";
 import { marked, placeFor } from "./placing.ts";
 import { success, trouble, type Result } from "./result.ts";
 import { mostPodmanSecret } from "./secrets-config.ts";
@@ -32,6 +33,8 @@ export interface Rendering {
   /** A Podman secret. */
   secret(request: SecretRequest): SecretRendered;
   readonly template: TemplateRenderer | undefined;
+  /** By which digest an image is held that a file, as in Git, names. */
+  pin?(path: RelativePath, name: string): Pin | undefined;
 }
 
 export interface DecryptedFile {
@@ -160,11 +163,17 @@ export interface Recalled {
   readonly sealed: SealedFiles;
   readonly envDirectory: string;
   readonly template: TemplateRenderer | undefined;
+  /** References by file. */
+  readonly pins: ReadonlyMap<RelativePath, string>;
 }
 
 /** With the values of a bundle that was saved: no secret is looked up again. */
-export function recalledRendering({ vars, sealed, envDirectory, template }: Recalled): Rendering {
+export function recalledRendering({ vars, sealed, envDirectory, template, pins }: Recalled): Rendering {
   return {
+    pin: (path) => {
+      const reference = pins.get(path);
+      return reference === undefined ? undefined : { reference, why: "kept" };
+    },
     vars: () => vars,
     envDirectory,
     template,

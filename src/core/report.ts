@@ -39,6 +39,8 @@ export interface ApplicationStatus {
   readonly quarantined: { readonly digest: string; readonly reason: string; readonly since: string } | null;
   readonly suspended: { readonly until: string | null } | null;
   readonly pinned: boolean;
+  /** Images that pgo holds by their digest: after a rollout that was undone, or with `track_digests`. */
+  readonly images: readonly { readonly file: string; readonly image: string; readonly held: string }[];
   readonly units: readonly UnitStatus[];
 }
 

@@ -2,7 +2,7 @@
 
 import type { ApplicationId, Digest, Revision } from "./names.ts";
 
-export const causes = ["commit", "drift", "rollback", "retry", "recovery", "self-update"] as const;
+export const causes = ["commit", "drift", "rollback", "retry", "recovery", "self-update", "image"] as const;
 export type Cause = (typeof causes)[number];
 
 export const outcomes = ["in-sync", "rejected", "held", "source-failed", "deployed", "rolled-back", "failed", "repaired"] as const;

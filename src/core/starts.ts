@@ -177,7 +177,8 @@ export function differences(before: readonly Input[], after: readonly Input[]): 
   const old = new Map(before.map((input) => [key(input), input]));
   const now = new Map(after.map((input) => [key(input), input]));
   const say = (input: Input, verb: string) =>
-    input.within === undefined ? `${input.label} ${verb}` : `${input.label} ${verb} in ${input.within}`;
+    (verb === "removed" ? undefined : input.says) ??
+    (input.within === undefined ? `${input.label} ${verb}` : `${input.label} ${verb} in ${input.within}`);
   return [
     ...after.filter((input) => old.has(key(input)) && old.get(key(input))?.digest !== input.digest).map((input) => say(input, "changed")),
     ...after.filter((input) => !old.has(key(input))).map((input) => say(input, "added")),

@@ -17,6 +17,8 @@ export interface Text {
   /** With variables filled in. */
   readonly text: string;
   readonly entries: readonly Entry[];
+  /** Why a restart for it is, where it is not Git's. */
+  readonly says?: string;
 }
 
 /** A unit with the texts that make it, before it is known what its files hold. */
@@ -108,11 +110,16 @@ function unitOf(
   const supplies = others.filter((other) => roleOf(other.kind) === "supply" && uses.includes(other.name));
   const inputs: readonly Input[] = [
     ...keyInputs(text.entries, kind, baseName(text.path)),
-    ...dropIns.flatMap(({ path, entries }) => {
+    ...dropIns.flatMap(({ path, entries, says }) => {
       const live = entries.filter((entry) => !isInert(entry));
       return live.length === 0
         ? []
-        : [{ label: path, within: undefined, digest: digestOf(...live.flatMap(({ section, key, value }) => [section, key, value])) }];
+        : [
+            {
+              ...{ label: path, within: undefined, digest: digestOf(...live.flatMap(({ section, key, value }) => [section, key, value])) },
+              ...(says === undefined ? {} : { says }),
+            },
+          ];
     }),
     ...[...mounted].map(({ path, digest }) => ({ label: path, within: undefined, digest, ...mountOf(path, directory, facts) })),
     ...secrets.map(({ path, digest }) => ({ label: `secret ${placeOf(path).path}`, within: undefined, digest })),

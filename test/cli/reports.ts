@@ -19,6 +19,7 @@ const shop: ApplicationStatus = {
   quarantined: null,
   suspended: null,
   pinned: false,
+  images: [],
   units: [
     { unit: "web.container", service: "web.service", active: "active", health: "healthy", checkedBy: "http", message: null },
     { unit: "shop.network", service: "shop-network.service", active: "active", health: "healthy", checkedBy: "unit", message: null },

@@ -68,6 +68,33 @@ export async function podmanContract(t: TestContext, scene: PodmanScene): Promis
     assert.deepEqual(await podman.pull("localhost/test/busybox:latest", undefined, signal), { ok: true, value: undefined });
   });
 
+  await t.test("an update asks the registry also for what is there, so that one which is away is seen", async () => {
+    assert.deepEqual(await podman.update("127.0.0.1:5000/team/one:1", undefined, signal), { ok: true, value: undefined });
+    const away = await podman.update("127.0.0.1:5999/kept:1", undefined, signal);
+    assert.deepEqual(away, { ok: false, trouble: "pull 127.0.0.1:5999/kept:1: connection refused" });
+    assert.equal(await podman.hasImage("127.0.0.1:5999/kept:1", signal), true);
+  });
+
+  await t.test("an image is known by its id and its digest, and found by that while it has a name in its repository", async () => {
+    const name = { repository: "127.0.0.1:5000/team/one", tag: "pgo-test" };
+    const image = await podman.image("127.0.0.1:5000/team/one:1", signal);
+    assert.ok(image !== undefined);
+    assert.match(image.id, /^[0-9a-f]{64}$/);
+    assert.match(image.digest, /^sha256:[0-9a-f]{64}$/);
+    const reference = `${name.repository}@${image.digest}`;
+    assert.ok(image.repoDigests.includes(reference), JSON.stringify(image));
+    // One image may have several manifests: which of their digests is told, when asked by id, is Podman's choice.
+    const byId = await podman.image(image.id, signal);
+    assert.deepEqual([byId?.id, byId?.repoDigests], [image.id, image.repoDigests]);
+    assert.deepEqual(await podman.nameImage(reference, name, signal), { ok: true, value: undefined });
+    assert.equal((await podman.image(`${name.repository}:${name.tag}`, signal))?.id, image.id);
+    assert.equal((await podman.image(reference, signal))?.id, image.id);
+    for (let round = 0; round < 2; round++) assert.deepEqual(await podman.unnameImage(name, signal), { ok: true, value: undefined });
+    assert.equal(await podman.image(`${name.repository}:${name.tag}`, signal), undefined);
+    const named = await podman.nameImage("127.0.0.1:5000/team/nope:1", name, signal);
+    assert.match(named.ok ? "" : named.trouble, /^name image 127\.0\.0\.1:5000\/team\/nope:1 .*: podman answers 404: /);
+  });
+
   await t.test("a pull without the login that it needs says which registry and how to log in", async () => {
     assert.deepEqual(await podman.pull("127.0.0.1:5001/team/one:1", undefined, signal), {
       ok: false,

@@ -9,6 +9,7 @@ import { commands } from "../../src/controller/control.ts";
 import { Loop } from "../../src/controller/loop.ts";
 import { Reach } from "../../src/controller/reach.ts";
 import { Renderings } from "../../src/controller/rendering.ts";
+import { ImageWatch } from "../../src/controller/watch.ts";
 import { configOf, hostConfig, type HostConfig } from "../../src/core/config.ts";
 import type { Event } from "../../src/core/event.ts";
 import {
@@ -62,7 +63,7 @@ export class Pgo implements AsyncDisposable {
   #loop!: Loop;
   #commands!: Commands;
   #context!: Context;
-  readonly #config: ReturnType<typeof configOf>;
+  #config: ReturnType<typeof configOf>;
 
   constructor({ config = {}, allowEmpty = false, database = ":memory:" }: PgoOptions = {}) {
     this.store = openStore(database);
@@ -76,12 +77,13 @@ export class Pgo implements AsyncDisposable {
       ["stubborn:1", "stubborn"],
     ] as const)
       this.world.machine.images.set(`localhost/${image}`, behaviour);
-    const raw: HostConfig = hostConfig(directories).parse({
-      source: [{ name: "fleet", url: "https://git.example.com/fleet.git", interval: "60s", allow_empty: allowEmpty }],
-      health: { deadline: "20s", min_healthy_time: "2s" },
-      ...config,
-    });
-    this.#config = configOf(raw);
+    this.#config = configFrom(config, allowEmpty);
+  }
+
+  /** Another pgo.toml, for the next process. */
+  reconfigure(config: object): void {
+    this.kill();
+    this.#config = configFrom(config, false);
   }
 
   /** A new process over the same host and state. */
@@ -107,6 +109,7 @@ export class Pgo implements AsyncDisposable {
       sealed: life.wrap(this.#sealed()),
       keyedDigest: (content) => digestOf("keyed", content),
       rendering: new Renderings({ secrets, decrypter: plainOnly, podman: reached.podman, mode: "rootful", config: this.#config }),
+      images: new ImageWatch(),
       reach: new Reach({ ...reached, journal, clock }),
       logs: "journalctl -u",
     };
@@ -230,6 +233,15 @@ export class Pgo implements AsyncDisposable {
     this.kill();
     await this.store[Symbol.asyncDispose]();
   }
+}
+
+function configFrom(config: object, allowEmpty: boolean): ReturnType<typeof configOf> {
+  const raw: HostConfig = hostConfig(directories).parse({
+    source: [{ name: "fleet", url: "https://git.example.com/fleet.git", interval: "60s", allow_empty: allowEmpty }],
+    health: { deadline: "20s", min_healthy_time: "2s" },
+    ...config,
+  });
+  return configOf(raw);
 }
 
 /** The host shows of each application its last good version and of each service what that version says, and nothing else of pgo's. */

@@ -154,7 +154,7 @@ test("what is recalled is the same as what was made, without a value; a secret t
       content === undefined ? [] : [[path, { sealed: content, digest }]],
     ),
   );
-  const again = made(files, recalledRendering({ vars: bundle.vars, sealed, envDirectory, template: undefined }));
+  const again = made(files, recalledRendering({ vars: bundle.vars, sealed, envDirectory, template: undefined, pins: new Map() }));
   const essence = ({ digest, files: all, units }: Bundle) => ({
     digest,
     units,

@@ -90,7 +90,7 @@ suite("an application with variables, a template, an env file and an encrypted f
         content === undefined ? [] : [[path, { sealed: content, digest }]],
       ),
     );
-    const again = made(draftOf(files), recalledRendering({ vars: bundle.vars, sealed, envDirectory, template: rendered }));
+    const again = made(draftOf(files), recalledRendering({ vars: bundle.vars, sealed, envDirectory, pins: new Map(), template: rendered }));
     const essence = ({ digest, files: all, units }: Bundle) => ({
       digest,
       files: all.map((file) => [file.path, file.mode, file.digest, file.sealed]),

@@ -37,6 +37,8 @@ test("an empty file is a configuration, all of defaults", () => {
     prune: "networks",
     driftInterval: 300_000,
     adopt: false,
+    trackDigests: false,
+    trackInterval: 3_600_000,
   });
   assert.equal(health.deadline, 120_000);
   assert.equal(state.database, "/var/lib/pgo/state.db");

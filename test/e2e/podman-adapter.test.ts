@@ -1,15 +1,14 @@
 /** The Podman adapter against real Podmans, of root and of a user, with a real registry. */
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
-import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { promisify } from "node:util";
 import { openPodman } from "../../src/adapters/podman/podman.ts";
 import { podmanContract } from "../contracts/podman.ts";
 import { TestHost } from "../host/test-host.ts";
+import { registryProgram } from "./registry.ts";
 
 const { signal } = new AbortController();
 
@@ -76,22 +75,6 @@ async function startRegistries(host: TestHost): Promise<void> {
     });
   for (const port of [5000, 5001])
     await host.waitFor(`the registry on port ${port}`, async () => (await host.get(`http://127.0.0.1:${port}/v2/`)).status > 0);
-}
-
-/** Debian's docker-registry, which the host has, or which is brought in from the machine's package source. */
-async function registryProgram(host: TestHost): Promise<string> {
-  const installed = await host.exec(["which", "docker-registry"], { user: "root", check: false });
-  if (installed.code === 0) return installed.stdout.trim();
-  const directory = await mkdtemp(join(tmpdir(), "registry-"));
-  try {
-    await promisify(execFile)("apt-get", ["download", "docker-registry"], { cwd: directory });
-    const [deb = ""] = await readdir(directory);
-    await host.copy(join(directory, deb), "/root/registry.deb");
-    await host.exec(["dpkg-deb", "--extract", "/root/registry.deb", "/opt/registry"], { user: "root" });
-    return "/opt/registry/usr/bin/docker-registry";
-  } finally {
-    await rm(directory, { recursive: true });
-  }
 }
 
 for (const { suite, user, version } of [

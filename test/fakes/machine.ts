@@ -2,7 +2,7 @@
 
 import type { Clock, ContainerState, ServiceState } from "../../src/ports.ts";
 import { publishedPorts, type Endpoint } from "../../src/core/endpoint.ts";
-import type { ServiceName } from "../../src/core/names.ts";
+import { digestOf, type ServiceName } from "../../src/core/names.ts";
 import { generate, type GeneratedUnit } from "./quadlet-generator.ts";
 
 /** What a container of an image does. */
@@ -51,6 +51,8 @@ interface Service {
   /** All that the present or last run was made of. */
   runs: string | undefined;
   behaviour: Behaviour;
+  /** The id of the image that the present or last run is of. */
+  image: string;
   /** What happens next without anybody's doing. */
   due: { readonly at: number; readonly what: "ends" | "times out" | "is restarted" } | undefined;
 }
@@ -66,6 +68,12 @@ export class Machine {
   readonly files = new Map<string, MachineFile>();
   /** Images on the host: what their containers do. */
   readonly images = new Map<string, Behaviour>();
+  /** What names stand for that can move; one that is not here stands for itself. */
+  readonly ids = new Map<string, string>();
+  /** By id, what containers of images do that came by such a name. */
+  readonly contents = new Map<string, Behaviour>();
+  /** Asks the registry for a quadlet with Pull=always or newer. */
+  pullAnew: ((image: string) => void) | undefined;
   /** Podman networks: the quadlet's text that they were made of. */
   readonly networks = new Map<string, string>();
   /** Podman secrets by name. */
@@ -206,7 +214,7 @@ export class Machine {
 
   containers(): readonly ContainerState[] {
     this.catchUp();
-    return [...this.#services].flatMap(([service, { made: unit, sub, invocation, since, behaviour }]): readonly ContainerState[] => {
+    return [...this.#services].flatMap(([service, { made: unit, sub, invocation, since, behaviour, image }]): readonly ContainerState[] => {
       if (unit?.kind !== "container" || (sub !== "running" && sub !== "start")) return [];
       const health = !unit.healthCmd ? undefined : behaviour === "sick" ? "unhealthy" : "healthy";
       return [
@@ -214,7 +222,7 @@ export class Machine {
           service,
           id: invocation,
           image: unit.image,
-          imageId: unit.image,
+          imageId: image,
           name: `systemd-${service}`,
           state: "running",
           exitCode: 0,
@@ -224,6 +232,26 @@ export class Machine {
         },
       ];
     });
+  }
+
+  /** As Podman finds one: by name, by id, or by digest where it has a name in that repository. */
+  imageOf(name: string): { readonly id: string; readonly behaviour: Behaviour } | undefined {
+    const named = this.images.get(name);
+    if (named !== undefined) return { id: this.ids.get(name) ?? name, behaviour: named };
+    const [repository = "", digest] = name.split("@");
+    const id =
+      digest === undefined
+        ? name
+        : [...this.ids].find(
+            ([other, one]) => this.images.has(other) && digestOfId(one) === digest && repositoryOf(other) === repository,
+          )?.[1];
+    const behaviour = id === undefined ? undefined : this.contents.get(id);
+    return id === undefined || behaviour === undefined ? undefined : { id, behaviour };
+  }
+
+  /** The names of an image, by repository and digest. */
+  repoDigests(id: string): readonly string[] {
+    return [...this.ids].flatMap(([name, one]) => (one === id && this.images.has(name) ? [`${repositoryOf(name)}@${digestOfId(id)}`] : []));
   }
 
   removeNetwork(name: string): string | undefined {
@@ -346,7 +374,9 @@ export class Machine {
       Object.assign(service, { active: "active", sub: "exited", behaviour: "good", runs: unit.text });
       return undefined;
     }
-    const behaviour = this.images.get(unit.image);
+    if (/Pull=(?:always|newer)$/m.test(unit.text) && !/Pull=missing$/m.test(unit.text)) this.pullAnew?.(unit.image);
+    const found = this.imageOf(unit.image);
+    const behaviour = found?.behaviour;
     const lacking = unit.networks.find((network) => !this.networks.has(network));
     if (behaviour === undefined || lacking !== undefined || unit.secrets.some((name) => !this.secrets.has(name))) {
       end(service, { active: "failed", result: "exit-code", exitStatus: 125 });
@@ -359,6 +389,7 @@ export class Machine {
     }
     const runs = this.fingerprint(unit, this.files, valuesOf(this.secrets));
     service.kept = valuesOf(this.secrets);
+    service.image = found?.id ?? "";
     service.held = new Map([...this.files].filter(([path]) => unit.mounts.includes(path) && !path.endsWith(".env")));
     this.started.push({ service: name, runs });
     const due = behaviour === "crash" || behaviour === "job" ? { at: at + lifetime, what: "ends" } : undefined;
@@ -390,6 +421,15 @@ export function valuesOf(secrets: Machine["secrets"]): ReadonlyMap<string, strin
   return new Map([...secrets].map(([name, { value }]) => [name, value]));
 }
 
+/** Of the image with that id. */
+export function digestOfId(id: string): string {
+  return `sha256:${digestOf(id)}`;
+}
+
+function repositoryOf(name: string): string {
+  return name.replace(/@.*$/, "").replace(/:[^:/]*$/, "");
+}
+
 function idle(unit: GeneratedUnit): Service {
   return {
     unit,
@@ -405,6 +445,7 @@ function idle(unit: GeneratedUnit): Service {
     held: new Map(),
     kept: new Map(),
     runs: undefined,
+    image: "",
     behaviour: "good",
     due: undefined,
   };

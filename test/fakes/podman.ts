@@ -1,6 +1,6 @@
 /** A stand-in for Podman's service on a unix socket: answers as a real one was seen to, and misbehaves when told. */
 
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -50,6 +50,8 @@ export class FakePodman implements AsyncDisposable {
   /** Signals that were sent, such as `0866e28d4fcd SIGHUP`. */
   readonly signals: string[] = [];
   readonly images = new Set<string>();
+  /** Of names that were given to an image that has another one. */
+  readonly #ids = new Map<string, string>();
   readonly registry = new Map<string, FakeImage>();
   /** By name: whether a container uses it. */
   readonly networks = new Map<string, boolean>();
@@ -125,9 +127,14 @@ export class FakePodman implements AsyncDisposable {
     if (kind === "info")
       return { status: 200, body: { store: { graphRoot: "/var/lib/containers/storage", graphRootAllocated: 9e9, graphRootUsed: 2e9 } } };
     if (kind === "version") return { status: 200, body: { Version: "5.4.2", ApiVersion: "1.41", Os: "linux" } };
+    if (kind === "images" && verb === "json") return this.#inspectImage(name);
+    if (kind === "images" && verb === "tag") return this.#name(name, `${query.get("repo") ?? ""}:${query.get("tag") ?? ""}`);
+    if (kind === "images" && verb === "untag") {
+      const known = this.images.delete(name);
+      return known ? { status: 201, body: "" } : refusal(404, `${name}: image not known`);
+    }
     if (kind === "images" && verb === "exists") {
-      const found = this.images.has(name) || this.images.has(`localhost/${name}:latest`);
-      return found ? { status: 204, body: "" } : refusal(404, `failed to find image ${name}`);
+      return this.#idOf(name) !== undefined ? { status: 204, body: "" } : refusal(404, `failed to find image ${name}`);
     }
     if (kind === "images" && name === "pull") return this.#pull(query, headers["x-registry-config"]);
     if (kind === "networks" && method === "DELETE") return this.#removeNetwork(name);
@@ -151,6 +158,32 @@ export class FakePodman implements AsyncDisposable {
     if (kind === "secrets" && method === "POST" && name === "create") return this.#createSecret(query, read);
     if (kind === "secrets" && method === "DELETE") return this.#removeSecret(name);
     return { status: 404, body: "Not Found\n" };
+  }
+
+  /** By its name, by its id, or by digest where it has a name in that repository. */
+  #idOf(image: string): string | undefined {
+    const full = this.images.has(image) ? image : `localhost/${image}:latest`;
+    const [repository = "", digest] = image.split("@");
+    const all = [...this.images].map((name) => ({ name, id: this.#ids.get(name) ?? idFor(name) }));
+    return all.find(({ name, id }) =>
+      digest === undefined ? name === full || id === image : name.startsWith(`${repository}:`) && digestFor(id) === digest,
+    )?.id;
+  }
+
+  #inspectImage(image: string): Answer {
+    const id = this.#idOf(image);
+    if (id === undefined) return refusal(404, `${image}: image not known`);
+    const names = [...this.images].filter((name) => (this.#ids.get(name) ?? idFor(name)) === id);
+    const repoDigests = names.map((name) => `${name.slice(0, name.lastIndexOf(":"))}@${digestFor(id)}`);
+    return { status: 200, body: { Id: id, Digest: digestFor(id), RepoTags: names, RepoDigests: repoDigests } };
+  }
+
+  #name(image: string, name: string): Answer {
+    const id = this.#idOf(image);
+    if (id === undefined) return refusal(404, `${image}: image not known`);
+    this.images.add(name);
+    this.#ids.set(name, id);
+    return { status: 201, body: "" };
   }
 
   #signal(container: string, signal: string): Answer {
@@ -265,6 +298,9 @@ export class FakePodman implements AsyncDisposable {
     return { status: 200, body: [{ Name: name, Err: null }] };
   }
 }
+
+const idFor = (name: string) => createHash("sha256").update(name).digest("hex");
+const digestFor = (id: string) => `sha256:${idFor(id)}`;
 
 type Answer = { readonly status: number } & (
   | { readonly body: unknown }

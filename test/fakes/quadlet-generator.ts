@@ -50,6 +50,8 @@ const titles = { container: "Container", network: "Network", volume: "Volume" };
 const known: Readonly<Record<string, readonly string[]>> = {
   Container: [
     "Image",
+    "Pull",
+    "AutoUpdate",
     "Exec",
     "Network",
     "Volume",

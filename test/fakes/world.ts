@@ -8,7 +8,7 @@ import { relativePath, revision, type ApplicationId, type RelativePath, type Rev
 import { success, trouble, type Result } from "../../src/core/result.ts";
 import type { UnitVerification } from "../../src/core/unit-verify.ts";
 import type { Clock, Git, GitTrouble, Host, PlacedFile, Podman, Prober, Snapshot } from "../../src/ports.ts";
-import { Machine, valuesOf, type Behaviour, type MachineFile } from "./machine.ts";
+import { digestOfId, Machine, valuesOf, type Behaviour, type MachineFile } from "./machine.ts";
 import { generate } from "./quadlet-generator.ts";
 
 export const searchPath = "/etc/containers/systemd";
@@ -27,8 +27,13 @@ export class World {
   readonly machine: Machine;
   /** Images that can be pulled. */
   readonly registry = new Map<string, Behaviour>();
+  /** Of those with a name that can move: what it stands for there. */
+  readonly #published = new Map<string, string>();
+  readonly #contents = new Map<string, Behaviour>();
   /** Whether it answers. */
   registryUp = true;
+  /** Names that it was asked for although they are on the host. */
+  readonly looks: string[] = [];
   /** Undefined while Git can be read. */
   gitTrouble: GitTrouble | undefined;
   /** Sources whose repository can't be read. */
@@ -78,6 +83,9 @@ export class World {
     this.#clock = clock;
     this.machine = new Machine(clock);
     this.podmanSecrets = this.machine.secrets;
+    this.machine.pullAnew = (image) => {
+      if (this.registryUp) this.#fetch(image);
+    };
     const reachable = <Port extends object>(port: Port) => this.#reachable(port);
     this.ports = { git: this.#git(), host: reachable(this.#host()), podman: reachable(this.#podman()), prober: this.#prober() };
   }
@@ -114,6 +122,35 @@ export class World {
     const made = revision(number.toString(16).padStart(40, "0"));
     this.#commits.push({ revision: made, author: "Ada <ada@example.com>", subject: `change ${number}`, rewritten, entries, source });
     return made;
+  }
+
+  /** Pushes an image: from now on the name stands for this one in the registry. */
+  publish(name: string, id: string, behaviour: Behaviour): void {
+    this.registry.set(name, behaviour);
+    this.#published.set(name, id);
+    this.#contents.set(id, behaviour);
+  }
+
+  /** Brings what a name, or a reference by digest, stands for in the registry; false where there is none. */
+  #fetch(image: string): boolean {
+    const [, digest] = image.split("@");
+    const id = digest === undefined ? this.#published.get(image) : [...this.#contents.keys()].find((one) => digestOfId(one) === digest);
+    const behaviour = id === undefined ? this.registry.get(image) : this.#contents.get(id);
+    if (behaviour === undefined) return false;
+    this.machine.images.set(image, behaviour);
+    if (id !== undefined) {
+      this.machine.ids.set(image, id);
+      this.machine.contents.set(id, behaviour);
+    }
+    return true;
+  }
+
+  /** `podman image prune`: what has no name and no container. */
+  prune(): void {
+    const { ids, images, contents } = this.machine;
+    const named = new Set([...ids].flatMap(([name, id]) => (images.has(name) ? [id] : [])));
+    const used = new Set(this.machine.containers().map(({ imageId }) => imageId));
+    for (const id of contents.keys()) if (!named.has(id) && !used.has(id)) contents.delete(id);
   }
 
   /** A file of an application as it lies on the host. */
@@ -343,12 +380,32 @@ export class World {
       exec: () => Promise.resolve(trouble("no program can be run here")),
       address: () => Promise.resolve(undefined),
       logs: () => Promise.resolve([]),
-      hasImage: (image) => Promise.resolve(machine.images.has(image)),
-      pull: (image) => {
-        const behaviour = this.registry.get(image);
+      hasImage: (image) => Promise.resolve(machine.imageOf(image) !== undefined),
+      image: (image) => {
+        const found = machine.imageOf(image);
+        const known = found && { id: found.id, digest: digestOfId(found.id), repoDigests: machine.repoDigests(found.id) };
+        return Promise.resolve(known);
+      },
+      update: (image) => {
+        this.looks.push(image);
         if (!this.registryUp) return Promise.resolve(trouble(`pull ${image}: connection refused`));
-        if (behaviour === undefined) return Promise.resolve(trouble(`pull ${image}: manifest unknown`));
-        machine.images.set(image, behaviour);
+        return Promise.resolve(this.#fetch(image) ? success(undefined) : trouble(`pull ${image}: manifest unknown`));
+      },
+      nameImage: (image, { repository, tag }) => {
+        const found = machine.imageOf(image);
+        if (found === undefined) return Promise.resolve(trouble(`no image ${image}`));
+        machine.images.set(`${repository}:${tag}`, found.behaviour);
+        machine.ids.set(`${repository}:${tag}`, found.id);
+        return Promise.resolve(success(undefined));
+      },
+      unnameImage: ({ repository, tag }) => {
+        machine.images.delete(`${repository}:${tag}`);
+        machine.ids.delete(`${repository}:${tag}`);
+        return Promise.resolve(success(undefined));
+      },
+      pull: (image) => {
+        if (!this.registryUp) return Promise.resolve(trouble(`pull ${image}: connection refused`));
+        if (!this.#fetch(image)) return Promise.resolve(trouble(`pull ${image}: manifest unknown`));
         this.changes.push(`pull ${image}`);
         return Promise.resolve(success(undefined));
       },

@@ -28,7 +28,7 @@ export interface PodmanSettings {
 /**
  * Opens nothing yet: each call is a connection of its own. Closing ends the calls under way, which reject.
  *
- * What only looks (`containers`, `hasImage`, `networks`, `volumes`, `version`, `storage`, `secrets` and their like) throws when Podman
+ * What only looks (`containers`, `hasImage`, `image`, `networks`, `volumes`, `version`, `storage`, `secrets` and their like) throws when Podman
  * can't be asked or answers with an error; the others have it in their trouble. Messages are complete: "list containers: podman socket …: connection refused: …".
  */
 export function openPodman({ socket, mode = "rootful", deadline = 60_000, silence = 600_000 }: PodmanSettings): Podman & AsyncDisposable {
@@ -42,6 +42,24 @@ export function openPodman({ socket, mode = "rootful", deadline = 60_000, silenc
     if (answer.status === 404) return false;
     expect(answer.status === 204, look, answer);
     return true;
+  };
+
+  const pull = async (
+    { image, authFile, policy }: { readonly image: string; readonly authFile: string | undefined; readonly policy: "missing" | "always" },
+    signal: AbortSignal,
+  ) => {
+    const action = `pull ${image}`;
+    return orTrouble(async () => {
+      if (registryOf(image) === "localhost" && !(await hasImage(image, signal)))
+        return trouble(`${action}: no such image on the host: localhost/ images are built or loaded there (podman build), never pulled`);
+      const login = authFile === undefined ? success(hostLogin) : await loginOf(authFile, signal);
+      if (!login.ok) return trouble(`${action}: AuthFile=${authFile ?? ""} ${login.trouble}`);
+      const query = new URLSearchParams({ reference: image, policy, compatMode: "true" });
+      const { headers, secrets }: Login = login.value;
+      const path = `/images/pull?${query.toString()}`;
+      const error = errorOf(await call({ action, method: "POST", path, headers, deadline: silence, piecewise: true }, signal));
+      return error === undefined ? success(undefined) : trouble(plain(`${action}: ${advise(error, image, authFile)}`, secrets));
+    });
   };
 
   const listSecrets = async (signal: AbortSignal) => {
@@ -61,18 +79,38 @@ export function openPodman({ socket, mode = "rootful", deadline = 60_000, silenc
 
     hasImage,
 
-    async pull(image, authFile, signal) {
-      const action = `pull ${image}`;
+    pull: (image, authFile, signal) => pull({ image, authFile, policy: "missing" }, signal),
+
+    /** Not by policy "newer": that takes a registry which can't be reached for one that has nothing new (5.4.2). */
+    update: (image, authFile, signal) => pull({ image, authFile, policy: "always" }, signal),
+
+    async image(name, signal) {
+      const look = { action: `look at image ${name}`, method: "GET", path: `/images/${encodeURIComponent(name)}/json` } as const;
+      const answer = await call(look, signal);
+      if (answer.status === 404) return undefined;
+      const found = answer.status === 200 ? parsed(look, answer) : undefined;
+      expect(isRecord(found) && typeof found["Id"] === "string" && typeof found["Digest"] === "string", look, answer);
+      const { Id: id, Digest: digest, RepoDigests: names } = found;
+      expect(typeof id === "string" && typeof digest === "string", look, answer);
+      return { id, digest, repoDigests: Array.isArray(names) ? names.filter((one) => typeof one === "string") : [] };
+    },
+
+    async nameImage(image, { repository, tag }, signal) {
+      const name = { action: `name image ${image} ${repository}:${tag}`, method: "POST" } as const;
+      const query = new URLSearchParams({ repo: repository, tag }).toString();
       return orTrouble(async () => {
-        if (registryOf(image) === "localhost" && !(await hasImage(image, signal)))
-          return trouble(`${action}: no such image on the host: localhost/ images are built or loaded there (podman build), never pulled`);
-        const login = authFile === undefined ? success(hostLogin) : await loginOf(authFile, signal);
-        if (!login.ok) return trouble(`${action}: AuthFile=${authFile ?? ""} ${login.trouble}`);
-        const query = new URLSearchParams({ reference: image, policy: "missing", compatMode: "true" });
-        const { headers, secrets }: Login = login.value;
-        const path = `/images/pull?${query.toString()}`;
-        const error = errorOf(await call({ action, method: "POST", path, headers, deadline: silence, piecewise: true }, signal));
-        return error === undefined ? success(undefined) : trouble(plain(`${action}: ${advise(error, image, authFile)}`, secrets));
+        const answer = await call({ ...name, path: `/images/${encodeURIComponent(image)}/tag?${query}` }, signal);
+        return answer.status === 201 ? success(undefined) : trouble(`${name.action}: ${wordsOf(answer)}`);
+      });
+    },
+
+    async unnameImage({ repository, tag }, signal) {
+      const full = `${repository}:${tag}`;
+      const unname = { action: `take the name ${full} away`, method: "POST" } as const;
+      const query = new URLSearchParams({ repo: repository, tag }).toString();
+      return orTrouble(async () => {
+        const answer = await call({ ...unname, path: `/images/${encodeURIComponent(full)}/untag?${query}` }, signal);
+        return answer.status === 201 || answer.status === 404 ? success(undefined) : trouble(`${unname.action}: ${wordsOf(answer)}`);
       });
     },
 

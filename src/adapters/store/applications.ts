@@ -74,7 +74,18 @@ export function applicationTables(database: Database): Tables {
 }
 
 /** What goes with an application. History and events stay. */
-const ofOneApplication = ["applications", "quarantine", "bundles", "inventory", "started", "rollouts", "unit_health", "adopted", "aside"];
+const ofOneApplication = [
+  "applications",
+  "quarantine",
+  "bundles",
+  "inventory",
+  "started",
+  "rollouts",
+  "unit_health",
+  "adopted",
+  "aside",
+  "moved_images",
+];
 
 /** Looks before it writes: health is saved with each look at the host, and mostly nothing has changed. */
 function saveHealth(database: Database, id: ApplicationId, now: { readonly health: readonly UnitHealth[]; readonly at: Date }): void {

@@ -33,8 +33,8 @@ function save(database: Database, bundle: StoredBundle): void {
   // Asked first, so that what is there already costs no write; a pass saves what it saw before.
   if (database.get("SELECT id FROM bundles WHERE digest = :key", { key }) !== undefined) return;
   const { id } = database.run(
-    "INSERT INTO bundles (application, digest, revision, vars, sealed) VALUES (:owner, :key, :commit, :vars, :sealed)",
-    { owner, key, commit, vars: varsText(bundle), sealed: sealedText(bundle) },
+    "INSERT INTO bundles (application, digest, revision, vars, sealed, pins) VALUES (:owner, :key, :commit, :vars, :sealed, :pins)",
+    { owner, key, commit, vars: varsText(bundle), sealed: sealedText(bundle), pins: JSON.stringify(Object.fromEntries(bundle.pins)) },
   );
   for (const [path, entry] of bundle.entries) {
     database.run(
@@ -75,10 +75,14 @@ function bundleIn(database: Database, row: Row): StoredBundle {
     revision: revision(text(row, "revision")),
     vars: varsIn(row),
     sealed: sealedIn(row),
+    pins: new Map(
+      Object.entries(pinsShape.parse(JSON.parse(text(row, "pins")))).map(([path, reference]) => [relativePath(path), reference]),
+    ),
     entries: new Map(files.map((file): [RelativePath, TreeEntry] => [relativePath(text(file, "path")), entryIn(file)])),
   };
 }
 
+const pinsShape = z.record(z.string(), z.string());
 const varsShape = z.record(z.string(), z.string().nullable());
 const sealedShape = z.record(z.string(), z.tuple([z.string(), z.string()]));
 

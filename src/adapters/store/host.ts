@@ -59,7 +59,8 @@ export function hostTables(database: Database): Tables {
         service,
         application,
         digest: started.digest,
-        inputs: JSON.stringify(started.inputs),
+        // The words for a restart are those of the unit that is to come.
+        inputs: JSON.stringify(started.inputs.map((input) => ({ ...input, says: undefined }))),
         invocation: started.invocation,
       });
     },

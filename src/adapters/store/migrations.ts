@@ -236,4 +236,17 @@ const migrations: readonly string[] = [
     PRIMARY KEY (application, volume)
   ) STRICT;
   `,
+  // As JSON: paths to references of images that are held, and paths to [id, reference] of what ran.
+  `
+  ALTER TABLE bundles ADD COLUMN pins TEXT NOT NULL DEFAULT '{}';
+  ALTER TABLE bundles ADD COLUMN ran TEXT NOT NULL DEFAULT '{}';
+  -- What an image's name has moved to in its registry, with track_digests.
+  CREATE TABLE moved_images (
+    application TEXT NOT NULL,
+    name TEXT NOT NULL,
+    id TEXT NOT NULL,
+    reference TEXT NOT NULL,
+    PRIMARY KEY (application, name)
+  ) STRICT;
+  `,
 ];

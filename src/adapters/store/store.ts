@@ -8,6 +8,7 @@ import { bundleTables } from "./bundles.ts";
 import { damage, openDatabase, refusal, type Database } from "./database.ts";
 import { historyTables } from "./history.ts";
 import { hostTables } from "./host.ts";
+import { imageTables } from "./images.ts";
 import { migrate, requireCurrent } from "./migrations.ts";
 import { rolloutTable } from "./rollouts.ts";
 import { sourceTables } from "./sources.ts";
@@ -34,6 +35,7 @@ export function openStore(path: string, options: { readonly readonly?: boolean }
     ...applicationTables(database),
     ...bundleTables(database),
     ...hostTables(database),
+    ...imageTables(database),
     ...adoptedTable(database),
     ...backupTables(database),
     ...historyTables(database),

@@ -90,6 +90,7 @@ export const bundles: fc.Arbitrary<StoredBundle> = fc
     sealed: fc
       .array(fc.tuple(paths, words))
       .map((all) => new Map(all.map(([path, text]) => [marked("env", path), { sealed: digestOf(text), digest: digestOf("file", text) }]))),
+    pins: fc.array(fc.tuple(paths, words)).map((all) => new Map(all)),
     entries: fc.array(fc.tuple(paths, entries)).map((all) => new Map(all)),
   })
   .map((parts) => ({ ...parts, digest: digestOf(parts.application, JSON.stringify([...parts.entries])) }));

@@ -80,6 +80,7 @@ export const bundle = (text: string, application: ApplicationId = shop): StoredB
     ["NONE", undefined],
   ]),
   sealed: new Map([[marked("env", "web.service/web.env"), { sealed: digestOf("content", text), digest: digestOf("file", text) }]]),
+  pins: new Map([[relativePath("web.container"), "registry.example.com/web@sha256:01"]]),
   entries: new Map<RelativePath, TreeEntry>([
     [relativePath("web.container"), { kind: "file", executable: false, content: new TextEncoder().encode(text) }],
   ]),
