@@ -72,7 +72,9 @@ for (const release of ["trixie", "forky"] as const)
         for (const [service, { active }] of Object.entries(await pgo.services(...started)))
           assert.equal(`${service} ${active}`, `${service} active`);
         const pages = [8201, 8203, 8204, 8205, 8206, 8207, 8211, 8213, 8214, 8215, 8221, 8231, 8232];
-        const said = Object.fromEntries(await Promise.all(pages.map(async (port) => [port, await pgo.page(port)])));
+        const said = Object.fromEntries(
+          await Promise.all(pages.map(async (port): Promise<[number, string]> => [port, await pgo.page(port)])),
+        );
         const own = { 8214: "<h1>It works</h1>", 8215: "pihole", 8221: "box", 8231: "shop 1.0", 8232: "<title>The shop</title>" };
         assert.deepEqual(said, { ...Object.fromEntries(pages.map((port) => [port, "good"])), ...own });
       });
@@ -118,7 +120,7 @@ for (const release of ["trixie", "forky"] as const)
         await has("whoami", ".Config.Labels", "traefik.http.routers.whoami.rule=Host(`whoami.example.org`) && PathPrefix(`/`)");
         await has("whoami", ".Config.Labels", "homepage.group=Network & Security", "homepage.name=Whoami");
         await has("prometheus", ".Config.Cmd", "--storage.tsdb.retention.time=30d", "--web.enable-lifecycle");
-        await has("redis", ".Config.Cmd", "--save", "", "--appendonly", "no");
+        await has("redis", ".Config.Cmd", "--save", "60 1", "--appendonly", "no");
         await has("uptime.kuma", ".Config.Cmd", "/bin/sh", "-c", "/bin/web");
         assert.equal(await host.sh("podman exec vaultwarden sh -c 'echo $ADMIN_TOKEN'"), "hunter2");
         assert.equal(
