@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 
 import type { Repository } from "../host/test-host.ts";
 import { Installed } from "./installed.ts";
-import { changed, tree, type Tree } from "./tree.ts";
+import { changed, textOf, tree, type Tree } from "./tree.ts";
 
 /**
  * homelab: all files at the top. services: a directory for each. fleet: what all hosts have, and what this one has beside it. shop: the
@@ -52,7 +52,7 @@ const gone = names.flatMap((name) => removals[name].services.map((service) => `$
 for (const release of ["trixie", "forky"] as const)
   suite(`${release}: repositories of strangers`, () => {
     test("run as they are, restart what a change is about and no more, and leave nothing behind", async (t) => {
-      const { pgo, files, push } = await followed(t, release);
+      const { pgo, files, push } = await followed(t, { suite: release }, names);
       const { host } = pgo;
       const inspect = async (container: string, format: string) =>
         (await host.sh(`podman inspect ${container} --format '${format}'`)).trim();
@@ -123,10 +123,7 @@ for (const release of ["trixie", "forky"] as const)
         await has("redis", ".Config.Cmd", "--save", "60 1", "--appendonly", "no");
         await has("uptime.kuma", ".Config.Cmd", "/bin/sh", "-c", "/bin/web");
         assert.equal(await host.sh("podman exec vaultwarden sh -c 'echo $ADMIN_TOKEN'"), "hunter2");
-        assert.equal(
-          (await host.sh("podman auto-update --dry-run --format '{{.Unit}}' 2>/dev/null | sort || true")).includes("caddy.service"),
-          true,
-        );
+        await has("caddy", ".Config.Labels", "io.containers.autoupdate=registry");
       });
 
       await t.test("what is for people and for other hosts is not there", async () => {
@@ -165,21 +162,6 @@ for (const release of ["trixie", "forky"] as const)
         assert.equal(await pgo.page(8213), "v2");
         assert.equal(await pgo.page(8231), "shop 1.1");
         assert.match(await host.sh("podman exec miniflux sh -c 'echo $POLLING_FREQUENCY'"), /^30$/);
-      });
-
-      await t.test("comments and what only people read restart nothing", async () => {
-        const commented = (one: Tree) =>
-          Object.fromEntries(
-            Object.entries(one).flatMap(([path, text]) =>
-              /\.(?:container|pod|volume|network|kube|build|timer)$/.test(path) &&
-              typeof text === "string" &&
-              !/fixtures|docs|attic/.test(path)
-                ? [[path, `# looked at\n${text}`]]
-                : [],
-            ),
-          );
-        const { homelab, fleet, shop } = files;
-        assert.deepEqual(await push({ homelab: commented(homelab), fleet: commented(fleet), shop: commented(shop) }), []);
       });
 
       await t.test("a directory less in each: its services are gone, with units, containers, networks and files", async () => {
@@ -227,9 +209,30 @@ for (const release of ["trixie", "forky"] as const)
     });
   });
 
-/** A host that follows all four, after the first look at them. */
-async function followed(t: Parameters<typeof Installed.boot>[0], suite: "trixie" | "forky") {
-  const pgo = await Installed.boot(t, { suite });
+test("edge: a repository that was written for a rootless host runs there as it is", async (t) => {
+  const { pgo, files, push } = await followed(t, { user: "edge" }, ["homelab"]);
+  const { host } = pgo;
+  const { applications, healthy } = await pgo.status();
+  assert.deepEqual([healthy, applications.map(({ outcome, health }) => `${outcome} ${health}`)], [true, ["deployed healthy"]]);
+  const services = running.homelab.map((name) => `${name}.service`);
+  for (const [service, { active }] of Object.entries(await pgo.services(...services)))
+    assert.equal(`${service} ${active}`, `${service} active`);
+  for (const port of [8201, 8203, 8204, 8205, 8206, 8207]) assert.equal(await pgo.page(port), "good", String(port));
+  assert.equal((await host.sh("podman exec homepage cat /app/config/services.yaml")).trim(), textOf(files.homelab["homepage.yaml"]).trim());
+  assert.equal(await host.exists(`${host.home}/gotify`), true);
+  assert.equal((await pgo.services("backup.service"))["backup.service"]?.active, "inactive");
+
+  assert.deepEqual(await push({ homelab: changed(files.homelab, "homepage.yaml", "Whoami", "Who am I") }), ["homepage.service"]);
+  const removed = Object.fromEntries(removals.homelab.files.map((path) => [path, null]));
+  assert.deepEqual(await push({ homelab: removed }), []);
+  for (const [service, { load, active }] of Object.entries(await pgo.services(...services)))
+    assert.equal(`${service} ${load} ${active}`, `${service} ${gone.includes(service) ? "not-found inactive" : "loaded active"}`);
+  assert.doesNotMatch(await host.sh("podman ps --all --format '{{.Names}}'"), /worker|gotify|backup/);
+});
+
+/** A host that follows some of them, after the first look at each. */
+async function followed(t: Parameters<typeof Installed.boot>[0], where: Parameters<typeof Installed.boot>[1], which: readonly Name[]) {
+  const pgo = await Installed.boot(t, where);
   const { host } = pgo;
   const directory = fileURLToPath(new URL("strangers", import.meta.url));
   const files = Object.fromEntries(
@@ -241,15 +244,15 @@ async function followed(t: Parameters<typeof Installed.boot>[0], suite: "trixie"
       ),
     ]),
   ) as Readonly<Record<Name, Tree>>;
-  const repositories = new Map<Name, Repository>([["fleet", pgo.repository]]);
-  for (const name of names) if (name !== "fleet") repositories.set(name, await host.repo(name));
+  const repositories = new Map<Name, Repository>();
+  for (const name of which) repositories.set(name, name === "fleet" ? pgo.repository : await host.repo(name));
   for (const [name, repository] of repositories) await repository.commit(files[name]);
   const source = (name: Name, more = "") =>
     `[[source]]\nurl = "${String(repositories.get(name)?.url)}"\ninterval = "1h"\nauth = { ssh_key = "${pgo.settings}/id", known_hosts = "${pgo.settings}/known_hosts" }\n${more}`;
   await pgo.configure(
     [
-      'paths = ["common", "hosts/${PGO_HOSTNAME}"]',
-      ...[source("homelab"), source("services"), source("shop", 'paths = ["deploy/quadlets"]\n')],
+      which.includes("fleet") ? 'paths = ["common", "hosts/${PGO_HOSTNAME}"]' : "",
+      ...which.filter((name) => name !== "fleet").map((name) => source(name, name === "shop" ? 'paths = ["deploy/quadlets"]\n' : "")),
       '[quadlet]\ndrift_interval = "1h"',
       '[health]\ndeadline = "60s"\ninterval = "500ms"\nmin_healthy_time = "1s"\n',
     ].join("\n"),
