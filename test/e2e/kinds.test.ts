@@ -15,7 +15,7 @@ const services = [
   ...["inner-network", "peer-a", "peer-b", "outsider", "web-front", "pair-network", "pair-one", "pair-two", "keeper"],
 ].map((name) => `${name}.service`);
 
-// One of the two on the older Podman, which knows no `.quadlets` files, and one on the newer, which reads them itself.
+// One on each Podman: pgo splits `.quadlets` files for both.
 for (const { user, release } of [
   { user: "root", release: "trixie" },
   { user: "edge", release: "forky" },
