@@ -38,7 +38,7 @@ for (const paths of [["hello"], ["kinds"], ["features"], ["features/contained"],
         hostApplication: undefined,
         host: { TAG: "1.37" },
         envDirectory: "/var/lib/pgo/env",
-        secrets: new Map([["DB_PASSWORD", "x"]]),
+        secrets: new Map(["DB_PASSWORD", "TOKEN"].map((name) => [name, "x"])),
         template: rendered,
         decrypted: nothingEncrypted,
       });
