@@ -48,7 +48,7 @@ export interface Snapshot {
   readonly subject: string;
   /** Whether `previous` is known not to be an ancestor. */
   readonly rewritten: boolean;
-  /** By path below the repository's root, only those below the source's paths. */
+  /** By path below the repository's root, only those below the source's paths, and what symbolic links among them lead to. */
   readonly entries: ReadonlyMap<string, TreeEntry>;
 }
 

@@ -31,7 +31,9 @@ export function renderStatus(report: StatusReport, view: View): string {
     ...(trouble === null ? [] : wrap(`${trouble}. What follows is what was last seen`, 2, view)),
     "",
     heading("SOURCES", view),
-    ...(sources.length === 0 ? wrap("none: pgo.toml has no [[source]]", 2, view) : sourceLines(sources, view)),
+    ...(sources.length === 0
+      ? wrap("none was read yet: the first look is under way, or pgo.toml has no [[source]]", 2, view)
+      : sourceLines(sources, view)),
     "",
     heading("APPLICATIONS", view),
     ...(applications.length === 0

@@ -5,9 +5,10 @@ import type { Bundle, BundleFile, Origin, Problem, Unit } from "./bundle.ts";
 import { applicationSettings } from "./config.ts";
 import { gather, settingsFile } from "./gather.ts";
 import { pinned } from "./images.ts";
+import { withOwnPaths } from "./installed-paths.ts";
 import { dropInOwner, isUnitText, type Draft, type Located } from "./layout.ts";
 import { isPlainKind, isQuadletKind, kindOf } from "./kinds.ts";
-import { digestOf, type RelativePath, type ServiceName } from "./names.ts";
+import { digestOf, partsOf, type ApplicationId, type RelativePath, type ServiceName } from "./names.ts";
 import { placeFor, placeOf, shownPath } from "./placing.ts";
 import { podmanSecrets, secretNamesIn } from "./podman-secrets.ts";
 import type { Policy } from "./policy-config.ts";
@@ -40,7 +41,7 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
   const problems: Problem[] = [...draft.problems, ...rendering.problems, ...(settings.ok ? [] : settings.trouble), ...gathered.problems];
   problems.push(...[...gathered.files.values()].flatMap(refusals));
 
-  const written = textsOf(gathered.files, vars, problems);
+  const written = textsOf(draft.application, gathered.files, { vars, problems });
   const asInGit = sketch(written, problems);
   const { images, texts: pins } = pinned(asInGit, (path, name) => rendering.pin?.(path, name));
   const sketches = pins.length === 0 ? asInGit : sketch([...written, ...pins], []);
@@ -147,7 +148,11 @@ function readSettings(located: Located | undefined): ReturnType<typeof readTomlW
   return readTomlWithPlaces(Buffer.from(located.entry.content).toString("utf8"), located.origin, applicationSettings);
 }
 
-function textsOf(files: ReadonlyMap<RelativePath, Located>, vars: Vars, problems: Problem[]): readonly Text[] {
+function textsOf(
+  application: ApplicationId,
+  files: ReadonlyMap<RelativePath, Located>,
+  { vars, problems }: { readonly vars: Vars; readonly problems: Problem[] },
+): readonly Text[] {
   return [...files].flatMap(([path, { entry, origin, linesBefore = 0 }]) => {
     if (entry.kind !== "file" || !isUnitText(path)) return [];
     const text = decode(entry.content);
@@ -165,7 +170,9 @@ function textsOf(files: ReadonlyMap<RelativePath, Located>, vars: Vars, problems
     const filled = substituteUnit(text, vars, origin);
     problems.push(...moved(filled.ok ? filled.value.missing : filled.trouble, linesBefore));
     const rendered = filled.ok ? filled.value.text : text;
-    return [{ path, origin, text: rendered, entries: parseUnit(rendered, isPlainUnit(path) ? "systemd" : "podman") }];
+    if (isPlainUnit(path)) return [{ path, origin, text: rendered, entries: parseUnit(rendered, "systemd") }];
+    const own = withOwnPaths(rendered, path, { application: partsOf(application).application, files });
+    return [{ path, origin, text: own, entries: parseUnit(own) }];
   });
 }
 

@@ -73,7 +73,8 @@ export function layout(source: SourceName, paths: readonly string[], tree: Reado
   const topTexts = top.map(([, { entry }]) => textOf(entry));
   const owners = [...applications, ...(top.length > 0 ? [source] : [])];
   for (const [file, located] of places.flatMap((below) => [...below])) {
-    if (file.startsWith(".")) continue;
+    // An `.env` beside the units at the top is theirs, as long as one of them says so.
+    if (file.startsWith(".") && (file.includes("/") || !topTexts.some((text) => namesFile(text, file)))) continue;
     const directory = first(file);
     if (file.includes("/") && applications.has(directory)) add(directory, file.slice(directory.length + 1), located);
     else if (isForAll(file) && file.split("/").length === 2)
@@ -178,6 +179,11 @@ function entriesBelow(path: string, entries: ReadonlyMap<string, TreeEntry>): Re
 /** `Volume=./conf:/etc/web`, `Mount=type=bind,source=./conf,…`, `EnvironmentFile=-env/web.env`. */
 function names(text: string, directory: string): boolean {
   return [`./${directory}/`, `./${directory}:`, `./${directory},`, `=${directory}/`, `=-${directory}/`].some((form) => text.includes(form));
+}
+
+/** `EnvironmentFile=.env`, `Volume=./.htpasswd:/…`, `EnvironmentFile=%h/.config/containers/systemd/.env`. */
+function namesFile(text: string, file: string): boolean {
+  return [`=${file}`, `=-${file}`, `./${file}`, `/systemd/${file}`].some((form) => text.includes(form));
 }
 
 function textOf(entry: TreeEntry | undefined): string {

@@ -85,8 +85,12 @@ function sketchOf(name: UnitName, kind: UnitKind, text: Text, all: readonly Text
 /** The instance that a template's `[Install]` installs (systemd.unit(5), DefaultInstance=). */
 function defaultInstance(name: UnitName, entries: readonly Entry[]): readonly UnitName[] {
   const instance = lastValue(entries, "Install", "DefaultInstance");
-  const installs = ["WantedBy", "RequiredBy", "UpheldBy"].some((key) => values(entries, "Install", key).length > 0);
-  return isTemplate(name) && installs && instance !== undefined ? [unitName(name.replace(/@(?=\.[a-z]+$)/, `@${instance}`))] : [];
+  return isTemplate(name) && isWanted(entries) && instance !== undefined ? [unitName(name.replace(/@(?=\.[a-z]+$)/, `@${instance}`))] : [];
+}
+
+/** Whether an `[Install]` makes something start it. */
+function isWanted(entries: readonly Entry[]): boolean {
+  return ["WantedBy", "RequiredBy", "UpheldBy"].some((key) => values(entries, "Install", key).length > 0);
 }
 
 function unitOf(
@@ -152,10 +156,10 @@ function mountOf(path: RelativePath, directory: string, { mounts }: UnitFacts): 
   return targets.some((target) => target === "" || path.startsWith(`${target}/`)) ? { mounted: "within" } : {};
 }
 
-/** As a person would: `systemctl enable --now` what can be enabled, and timers, sockets and paths, but not what these trigger. */
-function startsByItself({ name, kind, facts }: Sketch, triggered: ReadonlySet<ServiceName>): boolean {
+/** As a person would: `systemctl enable --now` what can be enabled, and timers, sockets and paths, but not what only these start. */
+function startsByItself({ name, kind, text, dropIns, facts }: Sketch, triggered: ReadonlySet<ServiceName>): boolean {
   if (isTemplate(name)) return false;
-  if (isQuadletKind(kind)) return true;
+  if (isQuadletKind(kind)) return !triggered.has(facts.service) || isWanted([text, ...dropIns].flatMap(({ entries }) => entries));
   switch (roleOf(kind)) {
     case "trigger":
       return true;

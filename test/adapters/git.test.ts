@@ -225,6 +225,41 @@ test("a path that need not be there is passed over, also when it is the only one
   assert.deepEqual(await read(next, "common", "hosts/pi"), ["common/a", "hosts/pi/b"]);
 });
 
+test("what links below the paths lead to is read too, link by link, and nothing else of what lies beside them, also from a server that filters", async (t) => {
+  for (const filters of ["true", "false"]) {
+    const served = await repository(t);
+    await served.served("config", "uploadpack.allowFilter", filters);
+    const commit = await served.commit({
+      "deploy/web/web.container": "x",
+      "deploy/web/src": "->../../code/web",
+      "deploy/web/nginx.conf": "->../../conf/current.conf",
+      "deploy/web/out": "->../../../etc/passwd",
+      "deploy/web/nowhere": "->../../gone",
+      "deploy/web/beside": "->web.container",
+      "conf/current.conf": "->2026.conf",
+      "conf/2026.conf": "listen 80;",
+      "conf/2025.conf": "listen 8080;",
+      "code/web/index.html": "hello",
+      "code/api/app.sh": "exit",
+    });
+    const git = open(await directory(t));
+    const { entries } = good(await git.fetch(source(served.path, { paths: ["deploy"] }), commit, undefined, never));
+    assert.deepEqual(
+      [...entries.keys()].filter((path) => !path.startsWith("deploy/")),
+      ["code/web/index.html", "conf/current.conf", "conf/2026.conf"],
+    );
+    assert.equal(content(entries, "code/web/index.html"), "hello");
+  }
+});
+
+test("links that lead round in a circle are read to an end", async (t) => {
+  const served = await repository(t);
+  const commit = await served.commit({ "deploy/a": "->../one", one: "->two", two: "->one" });
+  const git = open(await directory(t));
+  const { entries } = good(await git.fetch(source(served.path, { paths: ["deploy"] }), commit, undefined, never));
+  assert.deepEqual([...entries.keys()].sort(), ["deploy/a", "one", "two"]);
+});
+
 test("a commit without files is a snapshot without entries", async (t) => {
   const served = await repository(t);
   await served.commit({ a: "1" });

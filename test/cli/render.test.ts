@@ -57,9 +57,9 @@ test("what waits for the end of a suspension is told with it, once", () => {
   assert.equal(text.split("suspended").length, 2);
 });
 
-test("a host with nothing on it says so", () => {
+test("a host with nothing on it says so, and that its sources may be about to be read", () => {
   const text = renderStatus({ ...healthyStatus, sources: [], applications: [] }, plain);
-  assert.match(text, /none: pgo\.toml has no \[\[source\]\]/);
+  assert.match(text, /none was read yet: the first look is under way, or pgo\.toml has no\s+\[\[source\]\]/);
   assert.match(text, /APPLICATIONS\n {2}none\n/);
 });
 

@@ -34,6 +34,70 @@ function unitIn(bundle: Bundle, name: string): Unit {
   return unit;
 }
 
+suite("a path to where `cp` would have put a file of the application is that file", () => {
+  const files = { "conf/site.conf": "x", "web.env": "A=b\n", "deep/settings.yml": "x" };
+  for (const [what, path, line, wanted] of [
+    ["of a rootless host", "web.container", "Volume=%h/.config/containers/systemd/conf:/etc/web:ro", "Volume=./conf:/etc/web:ro"],
+    [
+      "of root's, with the application's directory",
+      "web.container",
+      "Volume=/etc/containers/systemd/shop/conf/site.conf:/x",
+      "Volume=./conf/site.conf:/x",
+    ],
+    [
+      "by systemd's own name for it",
+      "web.container",
+      "Mount=type=bind,source=%E/containers/systemd/conf/,target=/x",
+      "Mount=type=bind,source=./conf,target=/x",
+    ],
+    ["from a unit in a subdirectory", "a/b/web.container", "Volume=%h/.config/containers/systemd/conf:/x", "Volume=./../../conf:/x"],
+    ["beside the unit", "deep/web.container", "Volume=%h/.config/containers/systemd/settings.yml:/x", "Volume=./../deep/settings.yml:/x"],
+    [
+      "that no file here has",
+      "web.container",
+      "Volume=/etc/containers/systemd/shop/nothing:/x",
+      "Volume=/etc/containers/systemd/shop/nothing:/x",
+    ],
+    ["in a key that takes none", "web.container", "Exec=cat /etc/containers/systemd/conf", "Exec=cat /etc/containers/systemd/conf"],
+    ["elsewhere", "web.container", "Volume=/srv/containers/systemd/conf:/x", "Volume=/srv/containers/systemd/conf:/x"],
+  ] as const)
+    test(what, () => {
+      const made = assembled({ ...files, [path]: `${web}${line}\n` });
+      assert.ok(made.ok);
+      const placed = made.value.files.find((file) => file.path.endsWith("web.container"));
+      assert.equal(Buffer.from(placed?.content ?? "").toString("utf8"), `${web}${wanted}\n`);
+    });
+
+  test("so a change of it is the unit's reason to restart, and an env file is rendered", () => {
+    const unit = `${web}Volume=%h/.config/containers/systemd/conf:/x\nEnvironmentFile=%h/.config/containers/systemd/web.env\n`;
+    const made = assembled({ ...files, "web.container": unit });
+    assert.ok(made.ok);
+    const { inputs } = unitIn(made.value, "web.container");
+    assert.deepEqual(
+      inputs.filter(({ within }) => within === undefined).map(({ label }) => label),
+      ["web.env", "conf/site.conf"],
+    );
+  });
+
+  test("in a drop-in too, where it is relative to the unit", () => {
+    const dropIn = "[Container]\nVolume=/etc/containers/systemd/conf:/x\n";
+    const made = assembled({ ...files, "a/web.container": web, "a/web.container.d/10.conf": dropIn });
+    assert.ok(made.ok);
+    const placed = made.value.files.find((file) => file.path.endsWith("10.conf"));
+    assert.equal(Buffer.from(placed?.content ?? "").toString("utf8"), "[Container]\nVolume=./../conf:/x\n");
+  });
+});
+
+test("a container that only a timer starts is not started with it, and one that is installed as well is", () => {
+  const timer = "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n";
+  const install = "[Install]\nWantedBy=default.target\n";
+  const files = { "a.container": web, "b.container": web, "b.timer": timer, "c.container": `${web}${install}`, "c.timer": timer };
+  const made = assembled(files);
+  assert.ok(made.ok);
+  const starts = made.value.units.filter((unit) => unit.starts).map(({ name }) => name as string);
+  assert.deepEqual(starts.sort(), ["a.container", "b.timer", "c.container", "c.timer"]);
+});
+
 suite("refused, with the file as Git has it and what to do", () => {
   for (const [what, files, message] of [
     ["several quadlets in one file", { "all.quadlets": "" }, "apps/shop/all.quadlets holds no quadlet: remove it, or write one into it"],

@@ -166,6 +166,16 @@ suite("units at the top of a path", () => {
       assert.deepEqual(shown(drafts(files)), ["fleet: conf/sub/site.conf <- conf/sub/site.conf", "fleet: web.container <- web.container"]);
     });
 
+  test("with a hidden file that one of them names, such as an .env, and no other", () => {
+    const unit = "[Container]\nImage=localhost/x\nEnvironmentFile=.env\nVolume=./.htpasswd:/x\n";
+    const files = { "web.container": unit, ".env": "A=b\n", ".htpasswd": "", ".env.example": "", ".gitignore": "", ".github/.env": "" };
+    assert.deepEqual(shown(drafts(files)), [
+      "fleet: .env <- .env",
+      "fleet: .htpasswd <- .htpasswd",
+      "fleet: web.container <- web.container",
+    ]);
+  });
+
   test("take along their drop-ins", () => {
     assert.deepEqual(shown(drafts(["web.container", "web.container.d/10.conf"])), [
       "fleet: web.container <- web.container",

@@ -22,10 +22,10 @@ function version(n: number, tag = "good"): Readonly<Record<string, string>> {
 /** Long enough to be hit while it is verified. */
 const settings = `
 [health.db]
-min_healthy_time = "3s"
+min_healthy_time = "2s"
 [health.web]
 http = { url = "http://127.0.0.1:8081/ready" }
-min_healthy_time = "3s"
+min_healthy_time = "2s"
 deadline = "6s"
 `;
 
@@ -47,9 +47,9 @@ const moments: readonly Moment[] = [
   { name: "the first service restarts", until: ["busy db"], within: 30 },
   { name: "the second service restarts", until: ["busy web"], within: 30 },
   { name: "the services have just been restarted", until: ["busy web", "! busy web"], within: 200 },
-  { name: "they are verified", until: ["busy web", "! busy web"], within: 1500 },
+  { name: "they are verified", until: ["busy web", "! busy web"], within: 1000 },
   { name: "going back is written", until: ["new web.container", "old conf/00.txt"], within: 40, bad: true },
-  { name: "the last good version restarts", until: ["new web.container", "old web.container", "busy web"], within: 1000, bad: true },
+  { name: "the last good version restarts", until: ["new web.container", "old web.container", "busy web"], within: 800, bad: true },
 ];
 
 /** Waits in the host for a moment of the rollout of version `n`, and then so many milliseconds. */

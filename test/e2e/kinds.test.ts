@@ -1,42 +1,28 @@
 /** The examples, one application for each kind of unit: each deployed, changed and removed on a real host, with every restart counted. */
 
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync, readlinkSync } from "node:fs";
-import { join } from "node:path";
 import { suite, test } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import type { Change } from "../host/test-host.ts";
 import { Installed } from "./installed.ts";
+import * as trees from "./tree.ts";
 
 const examples = fileURLToPath(new URL("../../examples/kinds", import.meta.url));
-
-/** A directory as a commit: texts and symbolic links. */
-function tree(directory: string): Readonly<Record<string, Change>> {
-  const found: [string, Change][] = [];
-  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
-    const path = join(entry.parentPath, entry.name);
-    const name = path.slice(directory.length + 1);
-    if (entry.isSymbolicLink()) found.push([name, { symlink: readlinkSync(path) }]);
-    else if (entry.isFile()) found.push([name, readFileSync(path, "utf8")]);
-  }
-  return Object.fromEntries(found);
-}
-
-function textOf(change: Change | undefined): string {
-  assert.ok(typeof change === "string");
-  return change;
-}
 
 const services = [
   ...["shop-pod", "shop-web", "shop-api", "site", "busybox-image", "idle", "built", "worker@red", "worker@blue"],
   ...["inner-network", "peer-a", "peer-b", "outsider", "web-front", "pair-network", "pair-one", "pair-two", "data-volume", "keeper"],
 ].map((name) => `${name}.service`);
 
-for (const user of ["root", "edge"] as const)
-  suite(`${user}: the examples of all kinds`, () => {
+// One on each Podman: pgo splits `.quadlets` files for both.
+for (const { user, release } of [
+  { user: "root", release: "trixie" },
+  { user: "edge", release: "forky" },
+] as const)
+  suite(`${user} on ${release}: the examples of all kinds`, () => {
     test("are deployed, changed one by one with no needless restart, and removed without a trace", async (t) => {
-      const pgo = await Installed.boot(t, { user });
+      const pgo = await Installed.boot(t, { user, suite: release });
       const { host, repository } = pgo;
       // In the place of the registry, which a test host can't reach.
       await host.sh("podman tag localhost/test/busybox docker.io/library/busybox:1.37");
@@ -44,7 +30,7 @@ for (const user of ["root", "edge"] as const)
         '[quadlet]\ndrift_interval = "1h"\nprune = "all"\n[health]\ndeadline = "60s"\ninterval = "500ms"\nmin_healthy_time = "1s"\n',
         "1h",
       );
-      const examplesThere = tree(examples);
+      const examplesThere = trees.tree(examples);
       // A registry is not to be had: the image unit loads what the host has saved.
       const archive = "Image=docker-archive:/tmp/busybox.tar\nImageTag=docker.io/library/busybox:1.37";
       const files: Readonly<Record<string, Change>> = { ...examplesThere, "image/busybox.image": `[Image]\n${archive}\n` };
@@ -78,18 +64,14 @@ for (const user of ["root", "edge"] as const)
         const after = await pgo.services(...services);
         return services.filter((name) => before[name]?.invocation !== after[name]?.invocation && after[name]?.active !== "inactive");
       };
-      const changed = (path: string, from: string, to: string) => {
-        const text = files[path];
-        assert.ok(typeof text === "string" && text.includes(from), path);
-        return { [path]: text.replace(from, to) };
-      };
+      const changed = (path: string, from: string, to: string) => trees.changed(files, path, from, to);
 
       await t.test("comments only restart nothing, in no kind", async () => {
         const all = Object.entries(files).filter(
           ([path, text]) =>
             /\.(?:container|pod|network|kube|image|build|timer|service|socket|quadlets)$/.test(path) && typeof text === "string",
         );
-        assert.deepEqual(await push(Object.fromEntries(all.map(([path, text]) => [path, `# changed\n${textOf(text)}`]))), []);
+        assert.deepEqual(await push(Object.fromEntries(all.map(([path, text]) => [path, `# changed\n${trees.textOf(text)}`]))), []);
       });
       await t.test("a member of a pod restarts alone while the other stays up", async () => {
         assert.deepEqual(await push(changed("pod/shop-web.container", "StopSignal=KILL", "StopSignal=KILL\nLabel=v=2")), [
@@ -119,7 +101,7 @@ for (const user of ["root", "edge"] as const)
         ]);
       });
       await t.test("one of several quadlets in a file restarts alone", async () => {
-        const text = textOf(files["several/pair.quadlets"]);
+        const text = trees.textOf(files["several/pair.quadlets"]);
         const at = text.lastIndexOf("[Container]");
         const change = { "several/pair.quadlets": `${text.slice(0, at)}[Container]\nLabel=v=2${text.slice(at + "[Container]".length)}` };
         assert.deepEqual(await push(change), ["pair-two.service"]);
@@ -159,7 +141,7 @@ for (const user of ["root", "edge"] as const)
         assert.equal(await state("is-active", "tidy.service"), "inactive");
       });
       await t.test("a changed network is made anew, and its users restart once, in another application too", async () => {
-        await push({ "outsider/outsider.container": textOf(files["network/peer-a.container"]) });
+        await push({ "outsider/outsider.container": trees.textOf(files["network/peer-a.container"]) });
         await deployed("outsider");
         assert.deepEqual(await push(changed("network/inner.network", "Internal=true", "Internal=true\nLabel=v=2")), [
           "inner-network.service",
@@ -226,7 +208,7 @@ for (const user of ["root", "edge"] as const)
         );
         await push({
           ...gone,
-          "rest/rest.container": textOf(files["network/peer-a.container"]).replace("Network=inner.network\n", ""),
+          "rest/rest.container": trees.textOf(files["network/peer-a.container"]).replace("Network=inner.network\n", ""),
         });
         const left = await pgo.services(...services, "tidy.timer", "echo.socket");
         for (const [name, { load, active }] of Object.entries(left))

@@ -20,6 +20,8 @@ interface Read {
 const mostPacks = 100;
 /** How far back the history is looked at to tell a rewritten branch. */
 const historyDepth = 50;
+/** Links to files that are links again: one more reading of the tree each. */
+const mostLinkRounds = 5;
 /** The ref that holds the commit that was brought last. */
 const headRef = "refs/pgo/head";
 /** Names what a clone is of. */
@@ -152,8 +154,37 @@ async function bringRef(clone: AnyClone, ref: string, depth: number, signal: Abo
 }
 
 async function readCommit(clone: Clone, signal: AbortSignal): Promise<Result<Read, GitFailure>> {
+  const { revision, optional } = clone;
+  const files = await readFiles(clone, { required: optional ? [] : clone.paths, before: [] }, signal);
+  if (!files.ok) return files;
+  let { lines, entries } = files.value;
+  const { author, subject, parents } = tree.commitOf(files.value.commit);
+  // What links of these lead to may lie beside the paths, as the code of a mono-repository beside its quadlets.
+  for (let followed = clone.paths, round = 0; round < mostLinkRounds; round += 1) {
+    const linked = tree.linkedPaths(entries, followed);
+    if (linked.length === 0) break;
+    followed = [...followed, ...linked];
+    const more = await readFiles({ ...clone, paths: linked }, { required: [], before: lines }, signal);
+    if (!more.ok) return more;
+    lines = [...lines, ...more.value.lines];
+    entries = new Map([...entries, ...more.value.entries]);
+  }
+  return success({ snapshot: { revision, author, subject, rewritten: false, entries }, parents });
+}
+
+interface Files {
+  readonly commit: Uint8Array;
+  readonly lines: readonly tree.TreeLine[];
+  readonly entries: Snapshot["entries"];
+}
+
+/** All that lies at or below the clone's paths. `before`: what was read of the commit already, which counts for how much may be read. */
+async function readFiles(
+  clone: Clone,
+  { required, before }: { readonly required: readonly string[]; readonly before: readonly tree.TreeLine[] },
+  signal: AbortSignal,
+): Promise<Result<Files, GitFailure>> {
   const { revision, paths } = clone;
-  const required = clone.optional ? [] : paths;
   if (clone.partial) {
     const names = await text(clone, ["ls-tree", "-r", "-z", "--full-tree", revision, "--", ...paths], signal);
     if (!names.ok) return local(names.trouble);
@@ -161,13 +192,14 @@ async function readCommit(clone: Clone, signal: AbortSignal): Promise<Result<Rea
     const refused = tree.refusal(there, required, short(revision));
     if (refused !== undefined) return trouble({ reason: refused, transient: false, fault: "remote" });
     const present = paths.filter((path) => there.some((line) => line.path.startsWith(`${path}/`)));
-    const complete = await bringContents({ ...clone, paths: present }, signal);
+    const files = there.filter((line) => paths.includes(line.path)).map(({ object }) => object);
+    const complete = await bringContents({ ...clone, paths: present }, files, signal);
     if (!complete.ok) return complete;
   }
   const listed = await text(clone, ["ls-tree", "-r", "-l", "-z", "--full-tree", revision, "--", ...paths], signal);
   if (!listed.ok) return local(listed.trouble);
   const lines = tree.treeLines(listed.value);
-  const refused = tree.refusal(lines, required, short(revision));
+  const refused = tree.refusal([...before, ...lines], required, short(revision));
   if (refused !== undefined) return trouble({ reason: refused, transient: false, fault: "remote" });
   const contents = await readObjects(clone, [revision, ...tree.wanted(lines)], signal);
   if (!contents.ok) return contents;
@@ -175,20 +207,17 @@ async function readCommit(clone: Clone, signal: AbortSignal): Promise<Result<Rea
   const entries = tree.treeEntries(lines, contents.value);
   if (commit === undefined || !entries.ok)
     return trouble({ reason: entries.ok ? "the commit is missing" : entries.trouble, transient: true, fault: "clone" });
-  const { author, subject, parents } = tree.commitOf(commit);
-  return success({
-    snapshot: { revision, author, subject, rewritten: false, entries: entries.value },
-    parents,
-  });
+  return success({ commit, lines, entries: entries.value });
 }
 
-/** Brings the files' contents that a partial clone lacks, all at once: git itself would fetch them one by one. */
-async function bringContents(clone: Clone, signal: AbortSignal): Promise<Result<void, GitFailure>> {
-  if (clone.paths.length === 0) return success(undefined);
+/** Brings the contents that a partial clone lacks below its paths, and those of `files`, all at once: git itself would fetch them one by one. */
+async function bringContents(clone: Clone, files: readonly string[], signal: AbortSignal): Promise<Result<void, GitFailure>> {
   const trees = clone.paths.map((path) => `${clone.revision}:${path}`);
-  const listed = await text(clone, ["rev-list", "--objects", "--missing=print", "--no-object-names", ...trees], signal);
+  const command = ["rev-list", "--objects", "--missing=print", "--no-object-names", ...trees];
+  const listed = trees.length === 0 ? success("") : await text(clone, command, signal);
   if (!listed.ok) return local(listed.trouble);
-  const missing = tree.missingObjects(listed.value);
+  // rev-list calls a file itself a bad object where it is missing; to bring one that is there does no harm.
+  const missing = [...tree.missingObjects(listed.value), ...files];
   if (missing.length === 0) return success(undefined);
   // As git does for itself (partial-clone design notes): no haves, or the server leaves out what it takes for known.
   const options = ["--no-progress", "--no-tags", "--no-write-fetch-head", "--filter=blob:none", "--stdin"];

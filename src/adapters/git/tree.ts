@@ -66,6 +66,17 @@ export function refusal(lines: readonly TreeLine[], paths: readonly string[], at
   return undefined;
 }
 
+/** Where symbolic links among the entries lead, inside the repository but not at or below `paths` (`[]`: all of it), each once. */
+export function linkedPaths(entries: ReadonlyMap<string, TreeEntry>, paths: readonly string[]): readonly string[] {
+  if (paths.length === 0) return [];
+  const targets = [...entries].flatMap(([path, entry]) => {
+    if (entry.kind !== "symlink" || entry.target.startsWith("/")) return [];
+    const target = posix.join(posix.dirname(path), entry.target).replace(/\/+$/, "");
+    return target === "." || target === ".." || target.startsWith("../") ? [] : [target];
+  });
+  return [...new Set(targets)].filter((target) => !paths.some((path) => target === path || target.startsWith(`${path}/`)));
+}
+
 /** The objects whose content makes up the entries, each once. */
 export function wanted(lines: readonly TreeLine[]): readonly string[] {
   return [...new Set(lines.filter(readable).map(({ object }) => object))];

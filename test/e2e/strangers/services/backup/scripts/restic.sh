@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "backed up at $(date)" >>/cache/log

@@ -1,0 +1,3 @@
+#!/bin/sh
+# The whole of our business.
+SAY="shop 1.0" exec /bin/web

@@ -1,0 +1,2 @@
+#!/bin/sh
+ln -sfn "$PWD" /etc/containers/systemd/shop && systemctl daemon-reload

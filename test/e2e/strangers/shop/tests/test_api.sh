@@ -1,0 +1,1 @@
+sh -n api/app.sh
