@@ -20,6 +20,7 @@ import { Bundles, type Context } from "./controller/context.ts";
 import { Loop } from "./controller/loop.ts";
 import { Reach } from "./controller/reach.ts";
 import { Renderings } from "./controller/rendering.ts";
+import { Timekeeping } from "./controller/schedule.ts";
 import type { Config } from "./core/config.ts";
 import type { Event } from "./core/event.ts";
 import { openControl } from "./http/control.ts";
@@ -72,6 +73,7 @@ export async function openContext(config: Config, places: Places, environment: N
     sealed: await openSealed(`${config.state.directory}/sealed`),
     rendering: new Renderings({ secrets, podman, config, decrypter: openDecrypter(age), mode: places.mode }),
     reach: new Reach({ host, podman, journal, clock }),
+    time: new Timekeeping(clock, store),
     git: openGit({
       directory: `${config.state.directory}/git`,
       secrets: (reference) => readSecret(reference, { ...config.secrets, own: ownSecretsIn(config.state.directory), environment, warn }),

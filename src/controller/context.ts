@@ -11,6 +11,7 @@ import { recalledRendering, type Rendering, type TemplateRenderer } from "../cor
 import type { Clock, Git, Host, Journal, Podman, Prober, Sealed, Secrets, Store, StoredBundle } from "../ports.ts";
 import type { Reach } from "./reach.ts";
 import type { Moment, Renderings } from "./rendering.ts";
+import type { Timekeeping } from "./schedule.ts";
 
 export interface Context {
   readonly config: Config;
@@ -25,6 +26,7 @@ export interface Context {
   readonly clock: Clock;
   readonly bundles: Bundles;
   readonly reach: Reach;
+  readonly time: Timekeeping;
   readonly rendering: Renderings;
   /** Shows a service's log when its name is put behind: `journalctl -u`. */
   readonly logs: string;

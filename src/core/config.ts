@@ -2,23 +2,14 @@
 
 import { z } from "zod";
 
-import { milliseconds } from "./duration.ts";
+import { duration, positive } from "./duration-setting.ts";
 import type { Patience } from "./health.ts";
 import { policySettings, strayPolicies, type PolicySettings } from "./policy-config.ts";
+import { ownSchedule, scheduleLayer, type ScheduleLayer } from "./schedule-config.ts";
 import { hostSecrets, type AgeKey } from "./secrets-config.ts";
 import { varsTable, type VarsTable } from "./vars-config.ts";
 import { NameError, applicationName, sourceName, type SourceName } from "./names.ts";
 import { bytes } from "./size.ts";
-
-/** A duration such as "90s" or "1h30m" (core/duration.ts), to milliseconds. */
-export const duration = z.string({ error: 'must be a duration like "90s"' }).transform((text, context) => {
-  const ms = milliseconds(text);
-  if (ms !== undefined) return ms;
-  context.addIssue({ code: "custom", message: 'must be a duration: a number and ms, s, m, h or d, like "90s", "5m" or "1h30m"' });
-  return z.NEVER;
-});
-
-const positive = duration.refine((ms) => ms > 0, "must be longer than zero");
 
 const absolute = z.string({ error: "must be an absolute path" }).startsWith("/", "must be an absolute path");
 
@@ -90,6 +81,7 @@ const source = z.strictObject({
   interval: positive.default(60_000).describe("Time between two polls; each is moved by up to 10 % by chance."),
   auth: auth.optional().describe("How to log in: an SSH key, or a user name and password."),
   allow_empty: z.boolean().default(false).describe("Whether a revision with no application may remove those that were there."),
+  schedule: scheduleLayer.optional().describe("As [schedule], for this source; key by key."),
 });
 
 const patience = {
@@ -159,6 +151,7 @@ export const applicationSettings = z.strictObject({
     )
     .default({})
     .describe("By unit file name without suffix, or by service name: what is done when nothing but mounted files of it changed."),
+  schedule: ownSchedule.prefault({}).describe("When changes of this application may go; the host's `[schedule]` must allow it too."),
 });
 export type ApplicationSettings = z.infer<typeof applicationSettings>;
 
@@ -179,6 +172,7 @@ export function hostConfig(directories: Directories) {
     drift_interval: positive.default(300_000).describe("Time between two looks at the host; passes between them ask only Git."),
   });
   const adopt = z.boolean().optional().describe("Of [quadlet], for this application alone.");
+  const scheduleHere = scheduleLayer.optional().describe("As [schedule], for this application; key by key.");
   const secrets = z.strictObject({
     directory: absolute
       .default(directories.secrets)
@@ -223,8 +217,12 @@ export function hostConfig(directories: Directories) {
       system: system.prefault({}),
       vars: varsTable,
       policy: policySettings.prefault({}),
+      schedule: scheduleLayer.prefault({}).describe("When changes may go (docs/schedule.md)."),
       application: z
-        .record(named(applicationName), z.strictObject({ health: z.record(z.string(), unitHealth).default({}), vars: varsTable, adopt }))
+        .record(
+          named(applicationName),
+          z.strictObject({ health: z.record(z.string(), unitHealth).default({}), vars: varsTable, adopt, schedule: scheduleHere }),
+        )
         .default({})
         .describe("By application name; wins over the application's own pgo.toml."),
     })
@@ -273,6 +271,9 @@ export interface Source {
   readonly interval: number;
   readonly auth: z.infer<typeof auth> | undefined;
   readonly allowEmpty: boolean;
+  readonly schedule?: ScheduleLayer | undefined;
+  /** Whether the messages of all new commits are wanted, since a trailer in one of them may count. */
+  readonly trailers?: boolean;
 }
 
 /** All that pgo is told on the host. */
@@ -288,10 +289,16 @@ export interface Config {
   readonly health: Patience;
   readonly applications: ReadonlyMap<
     string,
-    { readonly health: Readonly<Record<string, UnitHealthSettings>>; readonly vars: VarsTable; readonly adopt?: boolean | undefined }
+    {
+      readonly health: Readonly<Record<string, UnitHealthSettings>>;
+      readonly vars: VarsTable;
+      readonly adopt?: boolean | undefined;
+      readonly schedule?: ScheduleLayer | undefined;
+    }
   >;
   readonly vars: VarsTable;
   readonly policy: PolicySettings;
+  readonly schedule: ScheduleLayer;
   readonly secrets: {
     readonly directory: string;
     readonly missing: "error" | "warn" | "empty";
@@ -313,6 +320,12 @@ export interface Config {
 
 /** The checked keys of pgo.toml, as the rest of the program takes them. */
 export function configOf(raw: HostConfig): Config {
+  const levels = [
+    raw.schedule,
+    ...raw.source.map(({ schedule }) => schedule),
+    ...Object.values(raw.application).map((one) => one.schedule),
+  ];
+  const trailers = levels.some((level) => level?.urgent_trailer !== undefined);
   return {
     sources: raw.source.map((one) => ({
       name: sourceName(one.name ?? nameFromUrl(one.url)),
@@ -323,6 +336,8 @@ export function configOf(raw: HostConfig): Config {
       interval: one.interval,
       auth: one.auth,
       allowEmpty: one.allow_empty,
+      schedule: one.schedule,
+      trailers,
     })),
     quadlet: {
       directory: raw.quadlet.directory,
@@ -343,6 +358,7 @@ export function configOf(raw: HostConfig): Config {
     applications: new Map(Object.entries(raw.application)),
     vars: raw.vars,
     policy: raw.policy,
+    schedule: raw.schedule,
     secrets: {
       directory: raw.secrets.directory,
       missing: raw.secrets.missing,

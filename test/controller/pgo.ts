@@ -9,6 +9,7 @@ import { commands } from "../../src/controller/control.ts";
 import { Loop } from "../../src/controller/loop.ts";
 import { Reach } from "../../src/controller/reach.ts";
 import { Renderings } from "../../src/controller/rendering.ts";
+import { Timekeeping } from "../../src/controller/schedule.ts";
 import { configOf, hostConfig, type HostConfig } from "../../src/core/config.ts";
 import type { Event } from "../../src/core/event.ts";
 import {
@@ -107,6 +108,7 @@ export class Pgo implements AsyncDisposable {
       sealed: life.wrap(this.#sealed()),
       rendering: new Renderings({ secrets, decrypter: plainOnly, podman: reached.podman, mode: "rootful", config: this.#config }),
       reach: new Reach({ ...reached, journal, clock }),
+      time: new Timekeeping(clock, this.store),
       logs: "journalctl -u",
     };
     this.#loop = new Loop(this.#context);

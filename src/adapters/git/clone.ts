@@ -33,6 +33,8 @@ export interface AnyClone extends Place {
   readonly optional: boolean;
   /** Without the contents of files that no path asks for. */
   readonly partial: boolean;
+  /** Whether the messages of all commits since the previous one are wanted. */
+  readonly trailers: boolean;
 }
 
 export interface Clone extends AnyClone {
@@ -175,9 +177,9 @@ async function readCommit(clone: Clone, signal: AbortSignal): Promise<Result<Rea
   const entries = tree.treeEntries(lines, contents.value);
   if (commit === undefined || !entries.ok)
     return trouble({ reason: entries.ok ? "the commit is missing" : entries.trouble, transient: true, fault: "clone" });
-  const { author, subject, parents } = tree.commitOf(commit);
+  const { author, subject, message, committedAt, parents } = tree.commitOf(commit);
   return success({
-    snapshot: { revision, author, subject, rewritten: false, entries: entries.value },
+    snapshot: { revision, author, subject, messages: [message], committedAt, rewritten: false, entries: entries.value },
     parents,
   });
 }
@@ -209,14 +211,16 @@ async function readObjects(clone: Clone, objects: readonly string[], signal: Abo
     : trouble<GitFailure>({ reason: `the clone is damaged: ${contents.trouble}`, transient: true, fault: "clone" });
 }
 
-/** Adds whether the branch was rewritten. Not being able to tell is no trouble: the commit is here. */
+/** Adds whether the branch was rewritten, and what the other new commits say. Not being able to tell is no trouble: the commit is here. */
 async function withHistory(
   clone: Clone,
   { snapshot, parents }: Read,
   previous: Revision | undefined,
   signal: AbortSignal,
 ): Promise<Snapshot> {
-  if (previous === undefined || previous === snapshot.revision || parents.includes(previous)) return snapshot;
+  if (previous === undefined || previous === snapshot.revision) return snapshot;
+  // A merge brings others with it.
+  if (parents.includes(previous) && (parents.length === 1 || !clone.trailers)) return snapshot;
   const deepened = await bring(clone, historyDepth, signal);
   const listed = deepened.ok ? await text(clone, ["rev-list", snapshot.revision], signal) : deepened;
   if (!listed.ok) return snapshot;
@@ -224,7 +228,26 @@ async function withHistory(
   const commit = old.ok ? old.value.get(previous) : undefined;
   const shallow = await readFile(join(clone.cwd, "shallow"), "utf8").catch(() => "");
   const known = { shallow: linesOf(shallow), previousParents: commit === undefined ? undefined : tree.commitOf(commit).parents };
-  return { ...snapshot, rewritten: tree.isRewritten(previous, new Set(linesOf(listed.value)), known) };
+  const messages = clone.trailers ? await newMessages(clone, previous, signal) : [];
+  return {
+    ...snapshot,
+    messages: messages.length > 0 ? messages : snapshot.messages,
+    rewritten: tree.isRewritten(previous, new Set(linesOf(listed.value)), known),
+  };
+}
+
+/** Of the commits that came since the previous one, newest first; none where that is not to be found out. */
+async function newMessages(clone: Clone, previous: Revision, signal: AbortSignal): Promise<readonly string[]> {
+  const range = ["--topo-order", `--max-count=${String(historyDepth)}`, clone.revision, "--not", previous];
+  const listed = await text(clone, ["rev-list", ...range], signal);
+  if (!listed.ok) return [];
+  const commits = linesOf(listed.value);
+  const contents = await readObjects(clone, commits, signal);
+  if (!contents.ok) return [];
+  return commits.flatMap((commit) => {
+    const content = contents.value.get(commit);
+    return content === undefined ? [] : [tree.commitOf(content).message];
+  });
 }
 
 /** What the branch names, as a revision; undefined: nothing. */
