@@ -40,6 +40,8 @@ export function actions(places: Places, environment: NodeJS.ProcessEnv, terminal
       if (config === undefined) return 2;
       const names = config.sources.map((source) => source.name);
       terminal.out(`${places.config} is right: ${names.length === 0 ? "it names no source" : `sources ${names.join(", ")}`}\n`);
+      const { nextWindows } = await import("./core/schedule-config.ts");
+      for (const line of nextWindows(config, terminal.now())) terminal.out(`${line}\n`);
       return 0;
     },
 

@@ -21,6 +21,7 @@ import { Bundles, type Context } from "./controller/context.ts";
 import { Loop } from "./controller/loop.ts";
 import { Reach } from "./controller/reach.ts";
 import { Renderings } from "./controller/rendering.ts";
+import { Timekeeping } from "./controller/schedule.ts";
 import { ImageWatch } from "./controller/watch.ts";
 import type { Config, SecretReference } from "./core/config.ts";
 import type { Event } from "./core/event.ts";
@@ -78,6 +79,7 @@ export async function openContext(config: Config, places: Places, environment: N
     rendering: new Renderings({ secrets, podman, config, decrypter: openDecrypter(age), mode: places.mode }),
     images: new ImageWatch(),
     reach: new Reach({ host, podman, journal, clock }),
+    time: new Timekeeping(clock, store),
     git: openGit({
       directory: `${config.state.directory}/git`,
       secrets: named,

@@ -14,6 +14,7 @@ import type { Aside, SeenVolume } from "./core/objects.ts";
 import type { SealedFiles } from "./core/rendering.ts";
 import type { Result } from "./core/result.ts";
 import type { Vars } from "./core/substitute.ts";
+import type { Waiting } from "./core/schedule.ts";
 import type { Cause, Outcome, Rollout, Settled, Target } from "./core/rollout.ts";
 import type { UnitStage, UnitVerification } from "./core/unit-verify.ts";
 
@@ -46,6 +47,10 @@ export interface Snapshot {
   readonly revision: Revision;
   readonly author: string;
   readonly subject: string;
+  /** The whole message of the commit, then those of the others that are new since `previous`, as far as they are known; for trailers. */
+  readonly messages: readonly string[];
+  /** When the commit was made, by its committer's clock. */
+  readonly committedAt: Date | undefined;
   /** Whether `previous` is known not to be an ancestor. */
   readonly rewritten: boolean;
   /** By path below the repository's root, only those below the source's paths, and what symbolic links among them lead to. */
@@ -334,6 +339,9 @@ export interface Store {
   saveSource(record: SourceRecord): void;
   /** Forgets a source that is no longer configured; its applications have gone before. */
   forgetSource(name: SourceName): void;
+  /** Whether a person wants all of a source, whatever applications it has, left in peace. */
+  suspension(name: SourceName): Suspension | undefined;
+  saveSuspension(name: SourceName, suspension: Suspension | undefined): void;
 
   applications(): readonly ApplicationRecord[];
   application(id: ApplicationId): ApplicationRecord | undefined;
@@ -416,6 +424,8 @@ export interface Store {
 
   /** Drops what the settings no longer keep; never a bundle that is a last good or part of a rollout. */
   trim(keep: { readonly deployments: number; readonly days: number; readonly good: number }, now: Date): void;
+  /** The newest time that is written down; undefined in a new database. */
+  newest(): Date | undefined;
   /** That it can be written; throws if not. */
   check(): void;
   /** Bytes of the database with its log. */
@@ -447,9 +457,23 @@ export interface ApplicationRecord {
   readonly health: Health;
   /** Set while it is held: why, and when it is looked at again. */
   readonly held: { readonly why: string; readonly until: Date | undefined; readonly tries: number } | undefined;
-  readonly suspended: { readonly until: Date | undefined } | undefined;
+  readonly suspended: Suspension | undefined;
   /** `rollback --to`: stays on its last good until a commit brings a bundle other than this one. */
   readonly pinnedAgainst: Digest | undefined;
+  /** Of what Git wants: since when this host knows it. Undefined where it has not been seen at a time that could be right. */
+  readonly seen: Sighting | undefined;
+}
+
+export interface Suspension {
+  /** Undefined: until resumed. */
+  readonly until: Date | undefined;
+}
+
+/** Content that this host has seen in Git. */
+export interface Sighting extends Waiting {
+  readonly content: Target;
+  /** Whether a commit's trailer says that it can't wait. */
+  readonly urgent: boolean;
 }
 
 /** A bundle's source: what Git had, to make the bundle again from. */

@@ -9,12 +9,13 @@ import { cleaned, wrap, type View } from "./text.ts";
 export type CtlCommand = { readonly json: boolean } & (
   | { readonly name: "status" | "version" }
   | { readonly name: "plan"; readonly target: string | undefined }
-  | { readonly name: "sync"; readonly target: string | undefined; readonly wait: boolean }
+  | { readonly name: "sync"; readonly target: string | undefined; readonly wait: boolean; readonly now?: true }
   | { readonly name: "history"; readonly target: string | undefined; readonly limit: number }
   | { readonly name: "show"; readonly id: number }
   | { readonly name: "rollback"; readonly target: string; readonly to: number | undefined }
-  | { readonly name: "retry" | "resume"; readonly target: string }
-  | { readonly name: "suspend"; readonly target: string; readonly forMs: number | undefined }
+  | { readonly name: "retry"; readonly target: string }
+  | { readonly name: "resume"; readonly target: string | undefined }
+  | { readonly name: "suspend"; readonly target: string | undefined; readonly forMs: number | undefined }
   | { readonly name: "events"; readonly limit: number; readonly follow: boolean }
 );
 
@@ -91,7 +92,7 @@ function questionOf(command: CtlCommand): Question {
       return {
         method: "POST",
         path: "/v1/sync",
-        body: { target: command.target, wait: command.wait },
+        body: { target: command.target, wait: command.wait, now: command.now },
         ...(command.wait ? {} : { patience: moment }),
       };
     // These may take a whole rollout.

@@ -213,7 +213,8 @@ function addCtl(program: Command, actions: Actions, run: Run, signal: AbortSigna
       "after",
       `
 TARGET is an application ("shop", or "fleet/shop" where two sources have one of that
-name); plan, sync, history, suspend and resume also take a source.
+name); plan, sync, history, suspend and resume also take a source, and without TARGET
+mean all.
 Every command takes --json, but for secret set and secret remove.
 
 Exit codes: 0 done or in sync, 1 failed, 2 wrong usage or configuration, 3 rejected,
@@ -231,8 +232,9 @@ rolled back or held (plan, sync --wait), 4 changes pending (plan), 5 pgo can't b
   );
   add("sync [target]", "look for new commits now instead of at the next interval")
     .option("--wait", "wait until it is deployed or undone, and say what came of it")
-    .action((target: string | undefined, options: Json & { wait?: boolean }) =>
-      ask({ name: "sync", target, wait: options.wait ?? false }, options),
+    .option("--now", "roll out what waits for its time too: no window, freeze, min_age or jitter binds it")
+    .action((target: string | undefined, options: Json & { wait?: boolean; now?: boolean }) =>
+      ask({ name: "sync", target, wait: options.wait ?? false, ...(options.now === true ? { now: true } : {}) }, options),
     );
   add("history [target]", "deployments, newest first")
     .option("--limit <n>", "how many", whole, 20)
@@ -248,10 +250,14 @@ rolled back or held (plan, sync --wait), 4 changes pending (plan), 5 pgo can't b
   add("retry <app>", "try a version again that failed and was undone").action((target: string, options: Json) =>
     ask({ name: "retry", target }, options),
   );
-  add("suspend <target>", "leave an application, or all of a source, alone: no commits, no repairs")
+  add("suspend [target]", "leave an application, a source or all of them alone: no commits, no repairs")
     .option("--for <time>", 'go on by itself after this time, such as "1h" or "30m" (default: not before resume)', spanOf)
-    .action((target: string, options: Json & { for?: number }) => ask({ name: "suspend", target, forMs: options.for }, options));
-  add("resume <target>", "end a suspension").action((target: string, options: Json) => ask({ name: "resume", target }, options));
+    .action((target: string | undefined, options: Json & { for?: number }) =>
+      ask({ name: "suspend", target, forMs: options.for }, options),
+    );
+  add("resume [target]", "end a suspension").action((target: string | undefined, options: Json) =>
+    ask({ name: "resume", target }, options),
+  );
   add("events", "what happened, newest last")
     .option("--limit <n>", "how many", whole, 50)
     .option("--follow", "go on and print new ones as they come; with --json one object a line")

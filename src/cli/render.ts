@@ -13,7 +13,7 @@ import type {
 } from "../core/report.ts";
 import type { SyncReport, VersionReport } from "../core/report.ts";
 import type { Outcome } from "../core/rollout.ts";
-import { paint, relative, table, wrap, type Cell, type Tone, type View } from "./text.ts";
+import { absolute, paint, relative, table, wrap, type Cell, type Tone, type View } from "./text.ts";
 
 export function renderStatus(report: StatusReport, view: View): string {
   const { host, version, healthy, trouble, sources, applications } = report;
@@ -38,7 +38,11 @@ export function renderStatus(report: StatusReport, view: View): string {
     heading("APPLICATIONS", view),
     ...(applications.length === 0
       ? ["  none"]
-      : applications.flatMap((one, index) => [lines[index] ?? "", ...details(one, applications, view)])),
+      : applications.flatMap((one, index) => {
+          const isAll = sources.some(({ name, suspended }) => name === one.source && suspended !== null);
+          const resume = isAll ? one.source : label(one, applications);
+          return [lines[index] ?? "", ...details({ ...one, resume }, applications, view)];
+        })),
   ]);
 }
 
@@ -50,11 +54,19 @@ function sourceLines(sources: readonly SourceStatus[], view: View): string[] {
     checkedAt === null ? "not looked at yet" : `looked at ${relative(checkedAt, view.now)}`,
   ]);
   const lines = table(rows, 2, view);
-  return sources.flatMap(({ message }, index) => [lines[index] ?? "", ...(message === null ? [] : wrap(message, 4, view))]);
+  return sources.flatMap(({ name, message, suspended }, index) => {
+    const until = suspended?.until ?? null;
+    const rest = until === null ? "" : `; goes on ${relative(until, view.now)}`;
+    return [
+      lines[index] ?? "",
+      ...(message === null ? [] : wrap(message, 4, view)),
+      ...(suspended === null ? [] : wrap(`suspended with all its applications${rest}. To go on now: ctl resume ${name}`, 4, view)),
+    ];
+  });
 }
 
 /** What there is to say of an application below its line: units, and why it is not as it should be, with the command that helps. */
-function details(one: ApplicationStatus, all: readonly ApplicationStatus[], view: View): string[] {
+function details(one: ApplicationStatus & { readonly resume: string }, all: readonly ApplicationStatus[], view: View): string[] {
   const { held, quarantined, suspended } = one;
   const target = label(one, all);
   const notes = [
@@ -62,13 +74,13 @@ function details(one: ApplicationStatus, all: readonly ApplicationStatus[], view
     one.phase === null ? undefined : `rollout under way: ${one.phase}`,
     held === null || (suspended !== null && held.why.startsWith("suspended"))
       ? undefined
-      : `held: ${held.why}${held.until === null ? "" : ` (tried again ${relativeOrNext(held.until, view)})`}`,
+      : `held: ${held.why}${held.until === null ? "" : ` (tried again ${whenNext(held.until, view)})`}`,
     quarantined === null
       ? undefined
       : `quarantined ${relative(quarantined.since, view.now)}: ${quarantined.reason}. Not tried again before a new commit changes it, or: ctl retry ${target}`,
     suspended === null
       ? undefined
-      : `${held?.why.startsWith("suspended") === true ? held.why : "suspended"}${suspended.until === null ? "" : `; goes on ${relative(suspended.until, view.now)}`}. To go on now: ctl resume ${target}`,
+      : `${held?.why.startsWith("suspended") === true ? held.why : "suspended"}${suspended.until === null ? "" : `; goes on ${relative(suspended.until, view.now)}`}. To go on now: ctl resume ${one.resume}`,
     ...one.images.map(({ file, image, held: pin }) => `${file}: ${image} is held at ${pin}`),
     one.pinned ? "stays on this revision (ctl rollback) until a commit changes it" : undefined,
   ].filter((note) => note !== undefined);
@@ -88,8 +100,11 @@ function details(one: ApplicationStatus, all: readonly ApplicationStatus[], view
   ];
 }
 
-function relativeOrNext(time: string, view: View): string {
-  return Date.parse(time) > view.now.getTime() ? relative(time, view.now) : "at the next pass";
+/** With the time itself where it is a while until then. */
+function whenNext(time: string, view: View): string {
+  const ms = Date.parse(time) - view.now.getTime();
+  if (ms <= 0) return "at the next pass";
+  return ms < 3_600_000 ? relative(time, view.now) : `${relative(time, view.now)}, ${absolute(time)}`;
 }
 
 export function renderPlan({ applications }: PlanReport, view: View): string {

@@ -14,6 +14,7 @@ import type { Context } from "./context.ts";
 import { observe, type Survey } from "./observe.ts";
 import { HostAway } from "./reach.ts";
 import { isUnfinished, rollOut, type Order } from "./rollout.ts";
+import { boundOf, seenNow, suspensionOf } from "./schedule.ts";
 import { lookOnce, worst } from "./verify.ts";
 
 /** An application in one pass. */
@@ -28,20 +29,31 @@ export interface Case {
   readonly dependency: ApplicationId | undefined;
   /** Services that it gives up and that an application whose turn comes later takes as they are. */
   readonly passedOn: ReadonlySet<ServiceName>;
+  /** A person wants it at once: no schedule binds it. */
+  readonly unbound: boolean;
+  /** Of the commits that are new in this pass. */
+  readonly messages: readonly string[];
   /** Something has been passed on to it: now is the time, however long it was to wait. */
   readonly takes: boolean;
 }
 
 /** With `evenIfSuspended`, what would be decided if nobody had asked to be left in peace. */
 export function decisionOf(
-  { application, candidate, evenIfSuspended = false }: Pick<Case, "application" | "candidate"> & { readonly evenIfSuspended?: boolean },
-  { store, clock }: Context,
+  {
+    application,
+    candidate,
+    unbound = false,
+    evenIfSuspended = false,
+  }: Pick<Case, "application" | "candidate"> & { readonly unbound?: boolean; readonly evenIfSuspended?: boolean },
+  context: Context,
 ): Decision {
+  const { store, clock } = context;
   const record = store.application(application);
   const memory = {
     lastGood: record?.lastGood,
     isPlaced: store.inventory(application).size > 0,
-    suspended: evenIfSuspended ? undefined : record?.suspended,
+    suspended: evenIfSuspended ? undefined : suspensionOf(application, store, clock.now()),
+    bound: unbound ? undefined : boundOf(application, candidate, context),
     pinnedAgainst: record?.pinnedAgainst,
     quarantined: new Map(store.quarantined(application).map(({ digest, reason }) => [digest, reason])),
   };
@@ -106,7 +118,8 @@ export async function repair(record: ApplicationRecord, survey: Survey | undefin
   if (isUnfinished(application, context)) return;
   const bundle = lastGood === undefined ? undefined : bundles.get(lastGood);
   // Without a last good there may still be what a failed first rollout could not take away again.
-  if ((bundle === undefined && store.inventory(application).size === 0) || isSuspended(record, clock.now())) return;
+  if ((bundle === undefined && store.inventory(application).size === 0) || suspensionOf(application, store, clock.now()) !== undefined)
+    return;
   if (isBroken(record) && record.held?.until !== undefined && record.held.until > clock.now()) return;
   if (survey !== undefined) {
     const { observed } = await observe({ application, bundle, survey }, context, signal);
@@ -167,10 +180,6 @@ export async function guarded<Value>(
   }
 }
 
-export function isSuspended(record: ApplicationRecord, now: Date): boolean {
-  return record.suspended !== undefined && (record.suspended.until === undefined || record.suspended.until > now);
-}
-
 /** Drift, if any, is for the look at the host that follows. */
 function keep(application: ApplicationId, context: Context): void {
   const record = context.store.application(application);
@@ -192,7 +201,9 @@ async function carryOut(
   const { application, candidate, commit } = one;
   const { store, clock } = context;
   const record = store.application(application);
-  const waiting = record?.outcome === "held" && record.held?.until !== undefined && record.held.until > clock.now();
+  // What a schedule held (no tries) is let go by the schedule alone.
+  const waiting =
+    record?.outcome === "held" && record.held?.until !== undefined && record.held.tries > 0 && record.held.until > clock.now();
   if (waiting && one.asked === undefined && !one.takes) return "left";
   const entries = new Map([...(draft?.files ?? [])].map(([path, { entry }]) => [path, entry]));
   const stored = bundle === undefined ? undefined : storedOf(bundle, commit.revision, entries);
@@ -261,7 +272,9 @@ function note(application: ApplicationId, outcome: Outcome, { message, until, tr
 }
 
 /** Saves what Git wants of it now, before anything else is known. */
-export function remember({ application, candidate, commit }: Case, { store, clock }: Context): void {
+export function remember({ application, candidate, commit, messages }: Case, context: Context): void {
+  const { store, clock } = context;
+  const seen = seenNow(application, candidate, messages, context);
   const record = store.application(application);
   const digest = candidate.kind === "bundle" ? candidate.bundle.digest : candidate.kind === "absent" ? undefined : candidate.digest;
   const desired = candidate.kind === "absent" ? undefined : { revision: commit.revision, digest };
@@ -270,7 +283,7 @@ export function remember({ application, candidate, commit }: Case, { store, cloc
     const held = record.desired?.digest === digest ? record.held : undefined;
     // What a person went back from has been changed: Git is followed again, also when it comes back to that.
     const pinnedAgainst = record.pinnedAgainst === digest ? digest : undefined;
-    store.saveApplication({ ...record, desired, held, pinnedAgainst });
+    store.saveApplication({ ...record, desired, held, pinnedAgainst, seen });
   }
   const why = "its first turn has not come yet";
   if (record === undefined && candidate.kind !== "absent")
@@ -286,6 +299,7 @@ export function remember({ application, candidate, commit }: Case, { store, cloc
       held: { why, until: undefined, tries: 0 },
       suspended: undefined,
       pinnedAgainst: undefined,
+      seen,
     });
 }
 

@@ -9,15 +9,17 @@ export interface Commands {
   plan(target: string | undefined, signal: AbortSignal): Promise<PlanReport>;
   /** Polls now, of one source or all; with `wait`, answers when that pass is over. */
   sync(target: string | undefined, wait: boolean, signal: AbortSignal): Promise<SyncReport>;
+  /** The same, and what waits for its time goes at once: no window, freeze, age or jitter binds it. */
+  syncNow(target: string | undefined, wait: boolean, signal: AbortSignal): Promise<SyncReport>;
   /** Newest first; `id` asks for that one deployment only. */
   history(filter: { readonly target: string | undefined; readonly limit: number; readonly id?: number }): readonly HistoryEntry[];
   /** To the last good before the present one, or to that of deployment `to`; stays until a commit changes the application. */
   rollback(target: string, to: number | undefined, signal: AbortSignal): Promise<CommandReport>;
   /** Lifts the quarantine of an application and tries again. */
   retry(target: string, signal: AbortSignal): Promise<CommandReport>;
-  /** Leaves an application, or all of a source, alone; `forMs` undefined: until resumed. */
-  suspend(target: string, forMs: number | undefined): CommandReport;
-  resume(target: string): CommandReport;
+  /** Leaves an application, all of a source, or all alone, also what comes new; `forMs` undefined: until resumed. */
+  suspend(target: string | undefined, forMs: number | undefined): CommandReport;
+  resume(target: string | undefined): CommandReport;
   events(filter: { readonly limit: number; readonly after?: number }): readonly EventEntry[];
   version(signal: AbortSignal): Promise<VersionReport>;
   /** The loop is alive and the state can be written; else why not. */

@@ -13,6 +13,7 @@ import type { Clock, Git, Host, Journal, Podman, Prober, Sealed, Secrets, Store,
 import type { Reach } from "./reach.ts";
 import type { Moment, Renderings } from "./rendering.ts";
 import type { ImageWatch } from "./watch.ts";
+import type { Timekeeping } from "./schedule.ts";
 
 export interface Context {
   readonly config: Config;
@@ -29,6 +30,7 @@ export interface Context {
   readonly clock: Clock;
   readonly bundles: Bundles;
   readonly reach: Reach;
+  readonly time: Timekeeping;
   readonly rendering: Renderings;
   readonly images: ImageWatch;
   /** Shows a service's log when its name is put behind: `journalctl -u`. */

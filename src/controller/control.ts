@@ -8,10 +8,13 @@ import { draftOf, liveBundles, type Context } from "./context.ts";
 import { exactly } from "./images.ts";
 import { judge, witnessesOf } from "./judge.ts";
 import type { Loop } from "./loop.ts";
+import type { Occasion } from "./pass.ts";
 import { judged, passedOnBy, turnsOf } from "./revision.ts";
 import { emptiness } from "./seen.ts";
 import { planned } from "./planned.ts";
 import { rollOut } from "./rollout.ts";
+import { resume, suspend } from "./suspend.ts";
+import { applicationOf, isSource } from "./target.ts";
 import { eventEntry, historyEntry, lookAtAll, sourceStatus, statusReport } from "./status.ts";
 import { lastCommit } from "./act.ts";
 import { partsOf, short, type ApplicationId, type ServiceName, type SourceName } from "../core/names.ts";
@@ -31,6 +34,16 @@ export function commands(context: Context, { loop, version, hostName }: Surround
   const sourcesOf = (target: string | undefined): readonly SourceName[] =>
     target === undefined ? context.config.sources.map((source) => source.name) : [sourceOf(target, context)];
 
+  async function synced(target: string | undefined, unbound: Occasion["unbound"], wait: boolean, signal: AbortSignal): Promise<SyncReport> {
+    const names = sourcesOf(target);
+    const work = loop.ask(async (running) => {
+      for (const name of names) await loop.passNow(name, { drift: true, images: true, asked: true, retry: undefined, unbound }, running);
+    });
+    if (wait) await untilAborted(work, signal);
+    else work.catch(() => undefined);
+    return syncReport(names, wait, context);
+  }
+
   return {
     async status(signal) {
       const sight = await lookAtAll(context, signal);
@@ -46,14 +59,10 @@ export function commands(context: Context, { loop, version, hostName }: Surround
         return { applications: applications.filter((one) => only === undefined || one.name === only) };
       }),
 
-    async sync(target, wait, signal) {
-      const names = sourcesOf(target);
-      const work = loop.ask(async (running) => {
-        for (const name of names) await loop.passNow(name, { drift: true, images: true, asked: true, retry: undefined }, running);
-      });
-      if (wait) await untilAborted(work, signal);
-      else work.catch(() => undefined);
-      return syncReport(names, wait, context);
+    sync: (target, wait, signal) => synced(target, undefined, wait, signal),
+    syncNow: (target, wait, signal) => {
+      const unbound = target === undefined || isSource(target, context) ? "all" : applicationOf(target, context).id;
+      return synced(target, unbound, wait, signal);
     },
 
     history({ target, limit, id }) {
@@ -84,22 +93,14 @@ export function commands(context: Context, { loop, version, hostName }: Surround
       };
     },
 
-    suspend(target, forMs) {
-      const until = forMs === undefined ? undefined : new Date(clock.now().getTime() + forMs);
-      const records = recordsOf(target, context);
-      for (const record of records) store.saveApplication({ ...record, suspended: { until } });
-      const message = `suspended ${until === undefined ? "until it is resumed" : `until ${until.toISOString()}`}`;
-      return told("suspend", target, records, message, context);
-    },
-
+    suspend: (target, forMs) => suspend(target, forMs, context),
     resume(target) {
-      const records = recordsOf(target, context);
-      for (const record of records) store.saveApplication({ ...record, suspended: undefined, held: undefined });
-      for (const source of new Set(records.map(({ id }) => partsOf(id).source)))
+      const resumed = resume(target, context);
+      for (const source of resumed.sources)
         loop
           .ask((running) => loop.passNow(source, { drift: true, images: true, asked: true, retry: undefined }, running))
           .catch(() => undefined);
-      return told("resume", target, records, "resumed", context);
+      return resumed.report;
     },
 
     events: (filter) => store.events(filter).map(eventEntry),
@@ -225,13 +226,13 @@ async function exactGoal({ application, goal }: DeploymentRecord, context: Conte
   return exactly(application, goal, context, signal);
 }
 
-function syncReport(names: readonly SourceName[], waited: boolean, { store }: Context): SyncReport {
+function syncReport(names: readonly SourceName[], waited: boolean, { store, clock }: Context): SyncReport {
   return {
     waited,
     sources: store
       .sources()
       .filter(({ name }) => names.includes(name))
-      .map(sourceStatus),
+      .map((record) => sourceStatus(record, store, clock.now())),
     applications: store
       .applications()
       .filter(({ id }) => names.includes(partsOf(id).source))
@@ -242,17 +243,6 @@ function syncReport(names: readonly SourceName[], waited: boolean, { store }: Co
         message: message ?? null,
       })),
   };
-}
-
-function told(
-  command: string,
-  target: string,
-  records: readonly ApplicationRecord[],
-  message: string,
-  { journal }: Context,
-): CommandReport {
-  journal.tell({ type: "command", command, target, message });
-  return { done: true, message: `${records.map(({ id }) => id).join(", ")} ${message}` };
 }
 
 /** The caller going away ends its waiting, not the work. */
@@ -269,33 +259,8 @@ async function untilAborted(work: Promise<void>, signal: AbortSignal): Promise<v
   });
 }
 
-function isSource(target: string, { config }: Context): boolean {
-  return config.sources.some((source) => source.name === target);
-}
-
 function sourceOf(target: string, context: Context): SourceName {
   return context.config.sources.find((source) => source.name === target)?.name ?? partsOf(applicationOf(target, context).id).source;
-}
-
-/** An application alone, or all of a source; an application's name comes before a source's. */
-function recordsOf(target: string, context: Context): readonly ApplicationRecord[] {
-  const { store } = context;
-  if (isSource(target, context) && !store.applications().some(({ id }) => partsOf(id).application === target))
-    return store.applications().filter(({ id }) => partsOf(id).source === target);
-  return [applicationOf(target, context)];
-}
-
-function applicationOf(target: string, { store }: Context): ApplicationRecord {
-  const records = store.applications();
-  const found = records.filter(({ id }) => id === target || partsOf(id).application === target);
-  const [only] = found;
-  if (only !== undefined && found.length === 1) return only;
-  const names = (found.length > 1 ? found : records).map(({ id }) => (found.length > 1 ? id : partsOf(id).application));
-  throw new UnknownTarget(
-    found.length > 1
-      ? `several applications are called "${target}": ${names.join(", ")}`
-      : `no application is called "${target}": there ${names.length === 0 ? "are none" : `are ${names.join(", ")}`}`,
-  );
 }
 
 /** History outlives its application. */

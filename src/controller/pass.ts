@@ -4,10 +4,11 @@ import type { Source } from "../core/config.ts";
 import { partsOf, type ApplicationId, type Revision } from "../core/names.ts";
 import type { Result } from "../core/result.ts";
 import type { ApplicationRecord, GitTrouble, Snapshot, SourceRecord, Store } from "../ports.ts";
-import { guarded, isSuspended } from "./act.ts";
+import { guarded } from "./act.ts";
 import type { Context } from "./context.ts";
 import { dealWithRevision } from "./revision.ts";
 import { resume } from "./rollout.ts";
+import { suspensionOf } from "./schedule.ts";
 import { emptiness, type Seen } from "./seen.ts";
 import { repairAll } from "./survey.ts";
 import { dropOldBackups } from "./volumes.ts";
@@ -22,6 +23,8 @@ export interface Occasion {
   readonly asked: boolean;
   /** An application to be tried again, or rolled back, by name of the cause. */
   readonly retry: ApplicationId | undefined;
+  /** What a person wants at once, whatever the schedule says; default: nothing. */
+  readonly unbound?: ApplicationId | "all" | undefined;
 }
 
 /** Never throws for trouble of Git's or of a single application's; what is found is saved and told. Answers whether Git could be read. */
@@ -79,21 +82,28 @@ async function look(
   return timed("fetch", source, (inner) => git.fetch(source, wanted, previous, inner), context, signal);
 }
 
-function needsWork(source: Source, head: Revision, { drift }: Occasion, { store, clock }: Context): boolean {
+function needsWork(source: Source, head: Revision, { drift }: Occasion, context: Context): boolean {
+  const { store, clock, time } = context;
   const record = store.source(source.name);
   if (record?.revision !== head || record.state === "failed") return true;
-  const own = store.applications().filter((one) => partsOf(one.id).source === source.name && !isSuspended(one, clock.now()));
+  const own = store
+    .applications()
+    .filter((one) => partsOf(one.id).source === source.name && suspensionOf(one.id, store, clock.now()) === undefined);
+  // When the date was set, the times until which something is held may be wrong.
+  const wasSet = time.wasSet(source.name);
   // What was refused may have needed something that the host has now; what was suspended may have changes waiting.
   return own.some((one) =>
     one.outcome === "held" && one.held?.until !== undefined
-      ? one.held.until <= clock.now()
+      ? one.held.until <= clock.now() || wasSet
       : drift && (one.outcome === "held" || one.outcome === "rejected" || isWaiting(one, store)),
   );
 }
 
 /** What runs is well, but Git wants something else, and nothing says that it shall not be tried: trouble with what runs came between. */
-function isWaiting({ id, outcome, desired, lastGood, pinnedAgainst }: ApplicationRecord, store: Store): boolean {
-  if (outcome === "failed" || outcome === "rolled-back" || desired?.digest === lastGood || desired?.digest === pinnedAgainst) return false;
+function isWaiting({ id, outcome, held, desired, lastGood, pinnedAgainst }: ApplicationRecord, store: Store): boolean {
+  // One that is broken may have to wait for its window.
+  const hasFailed = outcome === "rolled-back" || (outcome === "failed" && held === undefined);
+  if (hasFailed || desired?.digest === lastGood || desired?.digest === pinnedAgainst) return false;
   return !store.quarantined(id).some(({ digest }) => digest === desired?.digest);
 }
 
@@ -110,7 +120,8 @@ async function dealWith(
     failed(source, { reason: empty, transient: false }, context);
     return new Set();
   }
-  const { touched, seen } = await dealWithRevision({ source, snapshot, asked: occasion.asked, retry: occasion.retry }, context, signal);
+  const { asked, retry, unbound } = occasion;
+  const { touched, seen } = await dealWithRevision({ source, snapshot, asked, retry, unbound }, context, signal);
   for (const one of seen) {
     if (one.source.name !== source.name) tellRewritten(one, context);
     checked(one.source, one.snapshot.revision, context);

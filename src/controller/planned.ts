@@ -22,8 +22,13 @@ export interface Part extends Pick<Case, "application" | "candidate" | "passedOn
 /** Of an application that is suspended, what waits. */
 export async function planned(one: Part, context: Context, signal: AbortSignal): Promise<PlannedApplication> {
   const decision = decisionOf(one, context);
+  if (decision.do === "hold" && one.candidate.kind !== "blocked") {
+    const waiting = await planOf(one, decisionOf({ ...one, unbound: true }, context), context, signal);
+    const until = decision.until === undefined ? "" : `, until ${decision.until.toISOString()}`;
+    return { ...waiting, state: "held", message: `${decision.why}${until}. To go on now: ctl sync ${waiting.name} --now` };
+  }
   if (decision.do !== "leave") return planOf(one, decision, context, signal);
-  const waiting = await planOf(one, decisionOf({ ...one, evenIfSuspended: true }, context), context, signal);
+  const waiting = await planOf(one, decisionOf({ ...one, unbound: true, evenIfSuspended: true }, context), context, signal);
   const message = `suspended${decision.until === undefined ? "" : ` until ${decision.until.toISOString()}`}. To go on now: ctl resume ${waiting.name}`;
   return { ...waiting, state: "held", message };
 }

@@ -16,8 +16,10 @@ import { companionsOf, draftsOf, type Seen } from "./seen.ts";
 export interface Task extends Seen {
   /** A person asked: held tries are not waited for. */
   readonly asked: boolean;
-  /** Told as the cause of this application's rollout. */
+  /** Told as the cause of this application's rollout, which no schedule binds. */
   readonly retry: ApplicationId | undefined;
+  /** What a person wants at once, whatever the schedule says. */
+  readonly unbound: ApplicationId | "all" | undefined;
 }
 
 export interface Dealt {
@@ -31,6 +33,8 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
   const { asked, retry } = task;
   const { store } = context;
   const { seen, drafts, candidates, moment } = await judged(task, context, signal);
+  const unbound = new Set([...candidates.keys()].filter((id) => isUnbound(id, task)));
+  for (const { snapshot } of seen) context.time.learn(snapshot.committedAt);
   const byId = new Map(drafts.map((draft) => [draft.application, draft]));
   const cases = [...candidates].map(([application, candidate]): Case => {
     const from = seen.find(({ source }) => source.name === partsOf(application).source) ?? task;
@@ -41,6 +45,9 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
       draft: byId.get(application),
       commit: commitOf(from),
       asked: cause,
+      unbound: unbound.has(application),
+      // A trailer counts once, when its commit comes.
+      messages: store.source(from.source.name)?.revision === from.snapshot.revision ? [] : from.snapshot.messages,
       dependency: undefined,
       passedOn: new Set(),
       takes: false,
@@ -59,7 +66,7 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
     const one = cases.find((other) => other.application === application);
     if (one === undefined) continue;
     const dependency = troubled.find((other) => needs(next.get(application), next.get(other)));
-    const passedOn = passedOnBy(application, { turns, candidates, later: order.slice(index + 1) }, context);
+    const passedOn = passedOnBy(application, { turns, candidates, later: order.slice(index + 1), unbound }, context);
     const takes = next.get(application)?.units.some(({ service }) => passed.has(service)) === true;
     const result = await guarded({ application }, () => act({ ...one, dependency, passedOn, takes }, context, signal), context, signal);
     if (result === "rolled out") for (const service of passedOn) passed.add(service);
@@ -72,6 +79,11 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
   }
   for (const one of cases) await clearAway(one, context, signal);
   return { touched, seen };
+}
+
+/** What belongs to another source waits as its schedule says, though it is dealt with here. */
+function isUnbound(id: ApplicationId, { source, unbound, retry }: Task): boolean {
+  return id === retry || id === unbound || (unbound === "all" && partsOf(id).source === source.name);
 }
 
 function commitOf({ source, snapshot: { revision, author, subject } }: Seen): Case["commit"] {
@@ -91,16 +103,17 @@ export function passedOnBy(
     readonly turns: readonly Turn[];
     readonly candidates: ReadonlyMap<ApplicationId, Candidate>;
     readonly later: readonly ApplicationId[];
+    readonly unbound?: ReadonlySet<ApplicationId>;
   },
   context: Context,
 ): ReadonlySet<ServiceName> {
-  const { turns, candidates, later } = pass;
+  const { turns, candidates, later, unbound } = pass;
   const turn = turns.find(({ id }) => id === application);
   if (turn === undefined || givenUp(turn).length === 0) return new Set();
   const takers = turns.filter(({ id }) => {
     const candidate = candidates.get(id);
     if (candidate === undefined || !later.includes(id) || isUnfinished(id, context)) return false;
-    return decisionOf({ application: id, candidate }, context).do === "roll-out";
+    return decisionOf({ application: id, candidate, unbound: unbound?.has(id) ?? false }, context).do === "roll-out";
   });
   return passedOn(turn, turns, takers);
 }

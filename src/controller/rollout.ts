@@ -435,6 +435,7 @@ function recordOf(settled: Settled, live: Target, verification: Verification | u
     ...(waits ? { outcome: before.outcome, since: before.since, message: before.message, held } : said),
     health: verification === undefined ? "unknown" : worst(verification.verdicts.map((verdict) => verdict.health)),
     suspended: before?.suspended,
+    seen: before?.seen,
     pinnedAgainst:
       settled.cause === "rollback" && good
         ? before?.desired?.digest

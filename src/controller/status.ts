@@ -6,9 +6,9 @@ import { partsOf, type ApplicationId, type ServiceName } from "../core/names.ts"
 import { reasonOf } from "../core/result.ts";
 import type { ApplicationStatus, EventEntry, HistoryEntry, SourceStatus, StatusReport, UnitStatus } from "../core/report.ts";
 import type { ApplicationRecord, DeploymentRecord, EventRow, ServiceState, SourceRecord, Store } from "../ports.ts";
-import { isSuspended } from "./act.ts";
 import type { Bundles, Context } from "./context.ts";
 import { linked } from "./linked.ts";
+import { suspensionOf } from "./schedule.ts";
 import { takeSurvey } from "./survey.ts";
 import { lookOnce, worst } from "./verify.ts";
 
@@ -66,7 +66,7 @@ export async function lookAtAll(context: Context, signal: AbortSignal): Promise<
 
 /** Works without a daemon too: then with no live units. */
 export function statusReport({ store, bundles }: Pick<Context, "store" | "bundles">, about: About, { live, trouble }: Sight): StatusReport {
-  const sources = store.sources().map(sourceStatus);
+  const sources = store.sources().map((record) => sourceStatus(record, store, about.now));
   const applications = store
     .applications()
     .map((record) => applicationStatus(record, { store, bundles, now: about.now, live: live.get(record.id) }));
@@ -79,13 +79,16 @@ export function statusReport({ store, bundles }: Pick<Context, "store" | "bundle
   return { schema: 1, version: about.version, host: about.host, healthy, trouble: trouble ?? null, sources, applications };
 }
 
-export function sourceStatus(record: SourceRecord): SourceStatus {
+export function sourceStatus(record: SourceRecord, store: Store, now: Date): SourceStatus {
+  const suspended = store.suspension(record.name);
+  const isSuspended = suspended !== undefined && (suspended.until === undefined || suspended.until > now);
   return {
     name: record.name,
     revision: record.revision ?? null,
     checkedAt: record.checkedAt?.toISOString() ?? null,
     state: record.state,
     message: record.message ?? null,
+    suspended: isSuspended ? { until: suspended.until?.toISOString() ?? null } : null,
   };
 }
 
@@ -103,6 +106,7 @@ function applicationStatus(record: ApplicationRecord, { store, bundles, now, liv
   const units = bundle === undefined ? [] : unitStatuses(bundle, saved, live);
   const quarantine = store.quarantined(record.id).find(({ digest }) => digest === record.desired?.digest);
   const rollout = store.rollouts().find((one) => one.application === record.id);
+  const suspended = suspensionOf(record.id, store, now);
   return {
     name: application,
     source,
@@ -118,7 +122,7 @@ function applicationStatus(record: ApplicationRecord, { store, bundles, now, liv
         : null,
     quarantined:
       quarantine === undefined ? null : { digest: quarantine.digest, reason: quarantine.reason, since: quarantine.since.toISOString() },
-    suspended: isSuspended(record, now) ? { until: record.suspended?.until?.toISOString() ?? null } : null,
+    suspended: suspended === undefined ? null : { until: suspended.until?.toISOString() ?? null },
     pinned: record.pinnedAgainst !== undefined,
     images: (bundle?.images ?? []).flatMap(({ path, name, pin }) => (pin === undefined ? [] : [{ file: path, image: name, held: pin }])),
     units,

@@ -4,10 +4,10 @@ import { movedTo, registryOf, type FloatingImage, type KnownImage, type RanImage
 import { partsOf, type ApplicationId, type SourceName } from "../core/names.ts";
 import { success, trouble, type Result } from "../core/result.ts";
 import type { ApplicationRecord, ContainerState } from "../ports.ts";
-import { isSuspended } from "./act.ts";
 import type { Context } from "./context.ts";
 import { runningOf, watched } from "./images.ts";
 import { isUnfinished } from "./rollout.ts";
+import { suspensionOf } from "./schedule.ts";
 
 /** A registry that is silent for longer is not asked for more in the same look: everything else waits meanwhile. In milliseconds. */
 const patience = 20_000;
@@ -45,7 +45,7 @@ export class ImageWatch {
     for (const record of own) {
       const { id, lastGood, pinnedAgainst } = record;
       if (lastGood === undefined || pinnedAgainst !== undefined) continue;
-      if (isSuspended(record, clock.now()) || isUnfinished(id, context)) continue;
+      if (suspensionOf(id, store, clock.now()) !== undefined || isUnfinished(id, context)) continue;
       const images = watched(bundles.get(lastGood));
       if (images.length === 0) {
         store.saveMovedImages(id, new Map());

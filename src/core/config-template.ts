@@ -40,6 +40,9 @@ ${source === undefined ? exampleSource(directories.secrets.replace(/\/[^/]*$/, "
 # keep_days = 365
 # min_free = "100MB"                 # with less room, nothing new is begun
 
+# [schedule]                         # when changes may go: docs/schedule.md
+# windows = [{ cron = "0 2 * * SUN", duration = "4h", zone = "Europe/Berlin" }]
+
 # [metrics]
 # listen = "127.0.0.1:9180"          # "off": no metrics, no /healthz
 

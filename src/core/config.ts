@@ -6,6 +6,7 @@ import { absolute, positive, secretReference } from "./config-values.ts";
 import type { Patience } from "./health.ts";
 import { appUnitHealth, healthDefaults, hostUnitHealth, type UnitHealthSettings } from "./health-config.ts";
 import { policySettings, strayPolicies, type PolicySettings } from "./policy-config.ts";
+import { ownSchedule, scheduleLayer, type ScheduleLayer } from "./schedule-config.ts";
 import { applicationSecrets, hostSecrets, type AgeKey } from "./secrets-config.ts";
 import { varsTable, type VarsTable } from "./vars-config.ts";
 import { NameError, applicationName, sourceName, type SourceName } from "./names.ts";
@@ -71,6 +72,7 @@ const source = z.strictObject({
   interval: positive.default(60_000).describe("Time between two polls; each is moved by up to 10 % by chance."),
   auth: auth.optional().describe("How to log in: an SSH key, or a user name and password."),
   allow_empty: z.boolean().default(false).describe("Whether a revision with no application may remove those that were there."),
+  schedule: scheduleLayer.optional().describe("As [schedule], for this source; key by key."),
 });
 
 /** Signals that a process may take as "read your files again"; one that ends it would be a restart. */
@@ -107,6 +109,7 @@ export const applicationSettings = z.strictObject({
     )
     .default({})
     .describe("By unit file name without suffix, or by service name."),
+  schedule: ownSchedule.prefault({}).describe("When changes of this application may go; the host's `[schedule]` must allow it too."),
 });
 export type ApplicationSettings = z.infer<typeof applicationSettings>;
 
@@ -149,6 +152,7 @@ export function hostConfig(directories: Directories) {
     keep: z.int().min(1).default(5).describe("Backups: at least so many of each volume,"),
     keep_days: z.int().min(1).default(30).describe("and those of so many days, whichever is more."),
   });
+  const scheduleHere = scheduleLayer.optional().describe("As [schedule], for this application; key by key.");
   const secrets = z.strictObject({
     directory: absolute
       .default(directories.secrets)
@@ -194,10 +198,17 @@ export function hostConfig(directories: Directories) {
       system: system.prefault({}),
       vars: varsTable,
       policy: policySettings.prefault({}),
+      schedule: scheduleLayer.prefault({}).describe("When changes may go (docs/schedule.md)."),
       application: z
         .record(
           named(applicationName),
-          z.strictObject({ health: z.record(z.string(), hostUnitHealth).default({}), vars: varsTable, adopt, prune: ownPrune }),
+          z.strictObject({
+            health: z.record(z.string(), hostUnitHealth).default({}),
+            vars: varsTable,
+            adopt,
+            prune: ownPrune,
+            schedule: scheduleHere,
+          }),
         )
         .default({})
         .describe("By application name; wins over the application's own pgo.toml."),
@@ -247,6 +258,9 @@ export interface Source {
   readonly interval: number;
   readonly auth: z.infer<typeof auth> | undefined;
   readonly allowEmpty: boolean;
+  readonly schedule?: ScheduleLayer | undefined;
+  /** Whether the messages of all new commits are wanted, since a trailer in one of them may count. */
+  readonly trailers?: boolean;
 }
 
 /** All that pgo is told on the host. */
@@ -270,10 +284,12 @@ export interface Config {
       readonly vars: VarsTable;
       readonly adopt?: boolean | undefined;
       readonly prune?: "none" | "networks" | "all" | undefined;
+      readonly schedule?: ScheduleLayer | undefined;
     }
   >;
   readonly vars: VarsTable;
   readonly policy: PolicySettings;
+  readonly schedule: ScheduleLayer;
   readonly secrets: {
     readonly directory: string;
     readonly missing: "error" | "warn" | "empty";
@@ -301,6 +317,12 @@ export interface Config {
 
 /** The checked keys of pgo.toml, as the rest of the program takes them. */
 export function configOf(raw: HostConfig): Config {
+  const levels = [
+    raw.schedule,
+    ...raw.source.map(({ schedule }) => schedule),
+    ...Object.values(raw.application).map((one) => one.schedule),
+  ];
+  const trailers = levels.some((level) => level?.urgent_trailer !== undefined);
   return {
     sources: raw.source.map((one) => ({
       name: sourceName(one.name ?? nameFromUrl(one.url)),
@@ -311,6 +333,8 @@ export function configOf(raw: HostConfig): Config {
       interval: one.interval,
       auth: one.auth,
       allowEmpty: one.allow_empty,
+      schedule: one.schedule,
+      trailers,
     })),
     quadlet: {
       directory: raw.quadlet.directory,
@@ -334,6 +358,7 @@ export function configOf(raw: HostConfig): Config {
     applications: new Map(Object.entries(raw.application)),
     vars: raw.vars,
     policy: raw.policy,
+    schedule: raw.schedule,
     secrets: {
       directory: raw.secrets.directory,
       missing: raw.secrets.missing,

@@ -3,6 +3,7 @@
 import type { Bundle, Problem } from "./bundle.ts";
 import type { Digest } from "./names.ts";
 import type { Cause } from "./rollout.ts";
+import { opening, type Bound } from "./schedule.ts";
 
 /** What a revision holds for an application, after every check that needs no change of the host. */
 export type Candidate =
@@ -20,6 +21,8 @@ export interface Memory {
   readonly suspended: { readonly until: Date | undefined } | undefined;
   readonly quarantined: ReadonlyMap<Digest, string>;
   readonly pinnedAgainst: Digest | undefined;
+  /** When something new may go; undefined: at once, since nothing binds it, or a person or an urgent commit wants it so. */
+  readonly bound?: Bound | undefined;
 }
 
 export type Decision =
@@ -43,14 +46,20 @@ export function decide(candidate: Candidate, memory: Memory, now: Date): Decisio
     case "blocked":
       return { do: "hold", why: candidate.why, until: undefined };
     case "absent":
-      return memory.lastGood === undefined && !memory.isPlaced ? { do: "keep" } : { do: "roll-out", bundle: undefined, cause: "commit" };
+      return memory.lastGood === undefined && !memory.isPlaced ? { do: "keep" } : inTime(undefined, memory, now);
     case "bundle": {
       const { digest } = candidate.bundle;
       if (digest === memory.lastGood || digest === memory.pinnedAgainst) return { do: "keep" };
       const reason = memory.quarantined.get(digest);
-      return reason === undefined ? { do: "roll-out", bundle: candidate.bundle, cause: "commit" } : { do: "quarantine", reason };
+      return reason === undefined ? inTime(candidate.bundle, memory, now) : { do: "quarantine", reason };
     }
   }
+}
+
+/** A removal is something new too. */
+function inTime(bundle: Bundle | undefined, { bound }: Memory, now: Date): Decision {
+  const found = bound === undefined ? { open: true as const } : opening(bound, now);
+  return found.open ? { do: "roll-out", bundle, cause: "commit" } : { do: "hold", why: found.why, until: found.until };
 }
 
 /** The wait before try number `tries` (from 1) of something that failed for the time being: doubling, at most an hour, with jitter. */

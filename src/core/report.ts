@@ -21,6 +21,8 @@ export interface SourceStatus {
   readonly checkedAt: string | null;
   readonly state: "ok" | "failed";
   readonly message: string | null;
+  /** Left alone with all its applications, also those that are still to come. */
+  readonly suspended: { readonly until: string | null } | null;
 }
 
 export interface ApplicationStatus {

@@ -54,10 +54,11 @@ const queries = {
   deployment: z.strictObject({ id: z.coerce.number().int().min(1) }),
 };
 const bodies = {
-  sync: z.strictObject({ target: target.optional(), wait: z.boolean().default(false) }),
+  sync: z.strictObject({ target: target.optional(), wait: z.boolean().default(false), now: z.boolean().default(false) }),
   rollback: z.strictObject({ target, to: z.int().min(1).optional() }),
   target: z.strictObject({ target }),
-  suspend: z.strictObject({ target, forMs: z.number().positive().max(Number.MAX_SAFE_INTEGER).optional() }),
+  resume: z.strictObject({ target: target.optional() }),
+  suspend: z.strictObject({ target: target.optional(), forMs: z.number().positive().max(Number.MAX_SAFE_INTEGER).optional() }),
 };
 
 function application({ commands, warn }: ControlSettings, closing: AbortSignal): Koa {
@@ -95,8 +96,9 @@ function application({ commands, warn }: ControlSettings, closing: AbortSignal):
   });
 
   router.post("/sync", async (context) => {
-    const { target, wait } = await readBody(context.req, bodies.sync);
-    context.body = await commands.sync(target, wait, asking(context));
+    const { target, wait, now } = await readBody(context.req, bodies.sync);
+    const signal = asking(context);
+    context.body = await (now ? commands.syncNow(target, wait, signal) : commands.sync(target, wait, signal));
   });
   router.post("/rollback", async (context) => {
     const { target, to } = await readBody(context.req, bodies.rollback);
@@ -111,7 +113,7 @@ function application({ commands, warn }: ControlSettings, closing: AbortSignal):
     context.body = commands.suspend(target, forMs);
   });
   router.post("/resume", async (context) => {
-    const { target } = await readBody(context.req, bodies.target);
+    const { target } = await readBody(context.req, bodies.resume);
     context.body = commands.resume(target);
   });
 

@@ -3,11 +3,11 @@ import { execFile, spawn } from "node:child_process";
 import { chmod, cp, mkdir, readFile, readdir, rename, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
-import { test, type TestContext } from "node:test";
+import { suite, test, type TestContext } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { promisify } from "node:util";
 
-import { revision } from "../../src/core/names.ts";
+import { revision, type Revision } from "../../src/core/names.ts";
 import { bad, content, directory, good, never, open, repository, source } from "./git-repository.ts";
 
 const nowhere = revision("0".repeat(40));
@@ -315,6 +315,57 @@ test("a rewritten branch is told, commits on top of what was read are not", asyn
   assert.equal(good(await git.fetch(fleet, other, fifth, never)).rewritten, true);
   await served.git("reset", "--quiet", "--hard", first);
   assert.equal(good(await git.fetch(fleet, first, other, never)).rewritten, true);
+});
+
+suite("the messages of new commits", () => {
+  const messagesOf = async (t: TestContext, more: Parameters<typeof source>[1], paths: readonly string[] = ["."]) => {
+    const served = await repository(t);
+    const git = open(await directory(t));
+    const fleet = source(served.path, { ...more, paths });
+    const first = await served.commit({ "a/b": "1" }, "First");
+    const at = async (revision: Revision, previous: Revision | undefined) =>
+      good(await git.fetch(fleet, revision, previous, never)).messages.map((message) => message.trim());
+    return { served, first, at };
+  };
+
+  test("are that of the newest alone where there is no previous one, and all since where there is", async (t) => {
+    for (const paths of [["."], ["a"]]) {
+      const { served, first, at } = await messagesOf(t, { trailers: true }, paths);
+      assert.deepEqual(await at(first, undefined), ["First"]);
+      await served.commit({ "a/b": "2" }, "Second\n\nPgo-Urgent: true");
+      const third = await served.commit({ "a/b": "3" }, "Third");
+      assert.deepEqual(await at(third, first), ["Third", "Second\n\nPgo-Urgent: true"]);
+      const fourth = await served.commit({ "a/b": "4" }, "Fourth");
+      assert.deepEqual(await at(fourth, third), ["Fourth"]);
+    }
+  });
+
+  test("have those among them that a merge brings", async (t) => {
+    const { served, first, at } = await messagesOf(t, { trailers: true });
+    await at(first, undefined);
+    await served.git("checkout", "--quiet", "-b", "side");
+    await served.git("commit", "--quiet", "--allow-empty", "-m", "Fix\n\nPgo-Urgent: true");
+    await served.git("checkout", "--quiet", "-");
+    await served.git("merge", "--quiet", "--no-ff", "-m", "Merge", "side");
+    await served.git("push", "--quiet", "origin", "HEAD:main");
+    const merge = revision(await served.git("rev-parse", "HEAD"));
+    assert.deepEqual((await at(merge, first)).toSorted(), ["Fix\n\nPgo-Urgent: true", "Merge"]);
+  });
+
+  test("are not looked for where nobody wants them", async (t) => {
+    const { served, first, at } = await messagesOf(t, {});
+    await at(first, undefined);
+    await served.commit({ "a/b": "2" }, "Second");
+    const third = await served.commit({ "a/b": "3" }, "Third");
+    assert.deepEqual(await at(third, first), ["Third"]);
+  });
+
+  test("come with the time of the newest", async (t) => {
+    const served = await repository(t);
+    const commit = await served.commit({ a: "1" });
+    const { committedAt } = good(await open(await directory(t)).fetch(source(served.path), commit, undefined, never));
+    assert.equal(committedAt?.getTime(), Number(await served.git("log", "-1", "--format=%ct")) * 1000);
+  });
 });
 
 test("an amended commit on a history longer than is looked at is told as rewritten", async (t) => {

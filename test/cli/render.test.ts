@@ -57,6 +57,31 @@ test("what waits for the end of a suspension is told with it, once", () => {
   assert.equal(text.split("suspended").length, 2);
 });
 
+test("a source that is suspended says so, and its applications go on with it", () => {
+  const [shop] = healthyStatus.applications;
+  const [fleet] = healthyStatus.sources;
+  assert.ok(shop !== undefined && fleet !== undefined);
+  const until = new Date(now.getTime() + 3_600_000).toISOString();
+  const report = {
+    ...healthyStatus,
+    sources: [{ ...fleet, suspended: { until } }],
+    applications: [{ ...shop, suspended: { until } }],
+  };
+  const text = renderStatus(report, { ...plain, columns: Infinity });
+  assert.match(text, /\n {4}suspended with all its applications; goes on in 1 h\. To go on now: ctl resume fleet\n/);
+  assert.match(text, /\n {4}suspended; goes on in 1 h\. To go on now: ctl resume fleet\n/);
+});
+
+test("what waits for days is told with the day", () => {
+  const [shop] = healthyStatus.applications;
+  assert.ok(shop !== undefined);
+  const until = new Date(now.getTime() + 3 * 86_400_000).toISOString();
+  const held = { why: "outside its maintenance windows", until };
+  const report = { ...healthyStatus, applications: [{ ...shop, outcome: "held", held, message: held.why }] } as const;
+  const told = `held: outside its maintenance windows (tried again in 3 days, ${until.slice(0, 10)} ${until.slice(11, 19)} UTC)\n`;
+  assert.ok(renderStatus(report, { ...plain, columns: Infinity }).includes(told));
+});
+
 test("a host with nothing on it says so, and that its sources may be about to be read", () => {
   const text = renderStatus({ ...healthyStatus, sources: [], applications: [] }, plain);
   assert.match(text, /none was read yet: the first look is under way, or pgo\.toml has no\s+\[\[source\]\]/);

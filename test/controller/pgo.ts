@@ -10,6 +10,7 @@ import { Loop } from "../../src/controller/loop.ts";
 import { Reach } from "../../src/controller/reach.ts";
 import { Renderings } from "../../src/controller/rendering.ts";
 import { ImageWatch } from "../../src/controller/watch.ts";
+import { Timekeeping } from "../../src/controller/schedule.ts";
 import { configOf, hostConfig, type HostConfig } from "../../src/core/config.ts";
 import type { Event } from "../../src/core/event.ts";
 import {
@@ -111,6 +112,7 @@ export class Pgo implements AsyncDisposable {
       rendering: new Renderings({ secrets, decrypter: plainOnly, podman: reached.podman, mode: "rootful", config: this.#config }),
       images: new ImageWatch(),
       reach: new Reach({ ...reached, journal, clock }),
+      time: new Timekeeping(clock, this.store),
       logs: "journalctl -u",
     };
     this.#loop = new Loop(this.#context);

@@ -7,12 +7,20 @@ import fc from "fast-check";
 
 import { backoff, decide, jittered, type Candidate, type Memory } from "../../src/core/decide.ts";
 import type { Digest } from "../../src/core/names.ts";
+import type { Bound } from "../../src/core/schedule.ts";
 import { bundleOf } from "./model.ts";
 
 const noon = new Date("2026-01-01T12:00:00Z");
 const later = new Date("2026-01-01T13:00:00Z");
 const one = bundleOf({ "web.container": "[Container]\nImage=localhost/web:1\n" });
 const other = bundleOf({ "web.container": "[Container]\nImage=localhost/web:2\n" });
+
+const closed: Bound = {
+  timing: { windows: [[{ cron: "0 2 * * *", zone: "UTC", duration: 3_600_000 }]], freezes: [], minAge: 0, jitter: 0 },
+  seen: new Date("2026-01-01T00:00:00Z"),
+  chance: 0,
+  doubt: undefined,
+};
 
 const nothing: Memory = {
   lastGood: undefined,
@@ -48,11 +56,20 @@ suite("of a bundle, a refused one, a blocked one and none", () => {
     ["a person went back from another", { lastGood: one.digest, pinnedAgainst: other.digest }, ["keep", "reject", "hold", "roll-out"]],
     ["a person suspended it", { suspended: { until: undefined } }, ["leave", "leave", "leave", "leave"]],
     ["a person suspended it for a time", { suspended: { until: later } }, ["leave", "leave", "leave", "leave"]],
+    ["its window is closed", { bound: closed }, ["hold", "reject", "hold", "keep"]],
+    ["its window is closed, and another is there", { lastGood: other.digest, bound: closed }, ["hold", "reject", "hold", "hold"]],
+    ["its window is closed, and that bundle is there", { lastGood: one.digest, bound: closed }, ["keep", "reject", "hold", "hold"]],
+    ["its window is open", { bound: { ...closed, timing: { ...closed.timing, windows: [] } } }, ["roll-out", "reject", "hold", "keep"]],
     ["that time is over", { suspended: { until: noon } }, ["roll-out", "reject", "hold", "keep"]],
   ] as const)
     test(`where ${what}: ${done.join(", ")}`, () => {
       assert.deepEqual(verbs(memory), done);
     });
+
+  test("what is held by its window says why, and until when", () => {
+    const decision = decide(wanted, { ...nothing, bound: closed }, noon);
+    assert.deepEqual(decision, { do: "hold", why: "outside its maintenance windows", until: new Date("2026-01-02T02:00:00Z") });
+  });
 
   test("the reason for the quarantine is told", () => {
     const decision = decide(wanted, { ...nothing, quarantined: new Map([[one.digest, "it crashed"]]) }, noon);

@@ -215,6 +215,30 @@ test("an application that is deleted in Git is gone from the host, but for its v
     assert.equal((await pgo.services("feed.service"))["feed.service"]?.load, "not-found");
     assert.equal(await pgo.host.sh("systemctl list-units --failed --plain --no-legend; podman network ls --format '{{.Name}}'"), "podman");
   });
+
+  await t.test("a change waits for its window, and goes at once when a person says so", async () => {
+    const schedule = '[schedule]\nwindows = [{ cron = "0 2 29 2 *", duration = "1h", zone = "Europe/Berlin" }]\n';
+    await pgo.repository.commit({ "blog/blog.container": web("v2", 8082), "blog/pgo.toml": schedule });
+    const waiting = await pgo.ctl("sync", "blog", "--wait");
+    assert.equal(waiting.code, 3, waiting.stdout);
+    const held = (await pgo.status()).applications.find(({ name }) => name === "blog")?.held;
+    assert.equal(held?.why, "outside its maintenance windows");
+    assert.match(held.until ?? "", /^20\d\d-02-29T01:00:00\.000Z$/);
+    assert.match((await pgo.ctl("status")).stdout, /held: outside its maintenance windows \(tried again in \d+ days, 20\d\d-02-29/);
+    assert.equal(await page(pgo, 8082), "good");
+    const now = await pgo.ctl("sync", "blog", "--now", "--wait");
+    assert.equal(now.code, 0, now.stdout);
+    assert.equal(await page(pgo, 8082), "v2");
+  });
+
+  await t.test("a source that is suspended for a time goes on by itself", async () => {
+    const asked = await pgo.ctl("suspend", "fleet", "--for", "8s");
+    assert.match(asked.stdout, /^source fleet suspended until /);
+    const revision = await pgo.repository.commit({ "new/new.container": web("good", 8085) });
+    await pgo.outcome("new", revision, "deployed");
+    assert.equal(await page(pgo, 8085), "good");
+    assert.match((await pgo.ctl("events")).stdout, /fleet@\w+ new held: suspended: a change in Git waits/);
+  });
 });
 
 async function page(pgo: Installed, port: number): Promise<string> {

@@ -111,7 +111,10 @@ export class World {
   // ---- what a person does ----
 
   /** A commit with these files, by path below the root of the source's repository. */
-  commit(files: Readonly<Record<string, string | TreeEntry>>, { rewritten = false, source = "fleet" } = {}): Revision {
+  commit(
+    files: Readonly<Record<string, string | TreeEntry>>,
+    { rewritten = false, source = "fleet", message = "", committedAt = this.#clock.now() } = {},
+  ): Revision {
     const entries = new Map(
       Object.entries(files).map(([path, content]): [string, TreeEntry] => [
         path,
@@ -120,7 +123,9 @@ export class World {
     );
     const number = this.#commits.length + 1;
     const made = revision(number.toString(16).padStart(40, "0"));
-    this.#commits.push({ revision: made, author: "Ada <ada@example.com>", subject: `change ${number}`, rewritten, entries, source });
+    const subject = `change ${number}`;
+    const messages = [`${subject}\n\n${message}`];
+    this.#commits.push({ revision: made, author: "Ada <ada@example.com>", subject, messages, committedAt, rewritten, entries, source });
     return made;
   }
 

@@ -9,7 +9,16 @@ export const status: StatusReport = {
   host: "pi4",
   healthy: true,
   trouble: null,
-  sources: [{ name: "fleet", revision: "3f2c1ab".padEnd(40, "0"), checkedAt: "2026-01-01T00:00:00.000Z", state: "ok", message: null }],
+  sources: [
+    {
+      name: "fleet",
+      revision: "3f2c1ab".padEnd(40, "0"),
+      checkedAt: "2026-01-01T00:00:00.000Z",
+      state: "ok",
+      message: null,
+      suspended: null,
+    },
+  ],
   applications: [],
 };
 
@@ -37,12 +46,17 @@ export function fixedCommands(asked: string[], overrides: Partial<Commands> = {}
   const known = (target: string | undefined): void => {
     if (target !== undefined && target !== "shop") throw new UnknownTarget(`there is no "${target}": there are shop, fleet`);
   };
-  const done = (target: string) => ({ done: true, message: `${target}: done` });
+  const done = (target = "all") => ({ done: true, message: `${target}: done` });
   return {
     status: () => (told("status"), Promise.resolve(status)),
     plan: (target) => (told("plan", target), known(target), Promise.resolve({ applications: [] })),
     sync: (target, wait) => (
       told("sync", target, wait),
+      known(target),
+      Promise.resolve({ waited: wait, sources: status.sources, applications: [] })
+    ),
+    syncNow: (target, wait) => (
+      told("syncNow", target, wait),
       known(target),
       Promise.resolve({ waited: wait, sources: status.sources, applications: [] })
     ),

@@ -35,6 +35,8 @@ export interface AnyClone extends Place {
   readonly optional: boolean;
   /** Without the contents of files that no path asks for. */
   readonly partial: boolean;
+  /** Whether the messages of all commits since the previous one are wanted. */
+  readonly trailers: boolean;
 }
 
 export interface Clone extends AnyClone {
@@ -158,7 +160,7 @@ async function readCommit(clone: Clone, signal: AbortSignal): Promise<Result<Rea
   const files = await readFiles(clone, { required: optional ? [] : clone.paths, before: [] }, signal);
   if (!files.ok) return files;
   let { lines, entries } = files.value;
-  const { author, subject, parents } = tree.commitOf(files.value.commit);
+  const { author, subject, message, committedAt, parents } = tree.commitOf(files.value.commit);
   // What links of these lead to may lie beside the paths, as the code of a mono-repository beside its quadlets.
   for (let followed = clone.paths, round = 0; round < mostLinkRounds; round += 1) {
     const linked = tree.linkedPaths(entries, followed);
@@ -169,7 +171,7 @@ async function readCommit(clone: Clone, signal: AbortSignal): Promise<Result<Rea
     lines = [...lines, ...more.value.lines];
     entries = new Map([...entries, ...more.value.entries]);
   }
-  return success({ snapshot: { revision, author, subject, rewritten: false, entries }, parents });
+  return success({ snapshot: { revision, author, subject, messages: [message], committedAt, rewritten: false, entries }, parents });
 }
 
 interface Files {
@@ -238,14 +240,16 @@ async function readObjects(clone: Clone, objects: readonly string[], signal: Abo
     : trouble<GitFailure>({ reason: `the clone is damaged: ${contents.trouble}`, transient: true, fault: "clone" });
 }
 
-/** Adds whether the branch was rewritten. Not being able to tell is no trouble: the commit is here. */
+/** Adds whether the branch was rewritten, and what the other new commits say. Not being able to tell is no trouble: the commit is here. */
 async function withHistory(
   clone: Clone,
   { snapshot, parents }: Read,
   previous: Revision | undefined,
   signal: AbortSignal,
 ): Promise<Snapshot> {
-  if (previous === undefined || previous === snapshot.revision || parents.includes(previous)) return snapshot;
+  if (previous === undefined || previous === snapshot.revision) return snapshot;
+  // A merge brings others with it.
+  if (parents.includes(previous) && (parents.length === 1 || !clone.trailers)) return snapshot;
   const deepened = await bring(clone, historyDepth, signal);
   const listed = deepened.ok ? await text(clone, ["rev-list", snapshot.revision], signal) : deepened;
   if (!listed.ok) return snapshot;
@@ -253,7 +257,26 @@ async function withHistory(
   const commit = old.ok ? old.value.get(previous) : undefined;
   const shallow = await readFile(join(clone.cwd, "shallow"), "utf8").catch(() => "");
   const known = { shallow: linesOf(shallow), previousParents: commit === undefined ? undefined : tree.commitOf(commit).parents };
-  return { ...snapshot, rewritten: tree.isRewritten(previous, new Set(linesOf(listed.value)), known) };
+  const messages = clone.trailers ? await newMessages(clone, previous, signal) : [];
+  return {
+    ...snapshot,
+    messages: messages.length > 0 ? messages : snapshot.messages,
+    rewritten: tree.isRewritten(previous, new Set(linesOf(listed.value)), known),
+  };
+}
+
+/** Of the commits that came since the previous one, newest first; none where that is not to be found out. */
+async function newMessages(clone: Clone, previous: Revision, signal: AbortSignal): Promise<readonly string[]> {
+  const range = ["--topo-order", `--max-count=${String(historyDepth)}`, clone.revision, "--not", previous];
+  const listed = await text(clone, ["rev-list", ...range], signal);
+  if (!listed.ok) return [];
+  const commits = linesOf(listed.value);
+  const contents = await readObjects(clone, commits, signal);
+  if (!contents.ok) return [];
+  return commits.flatMap((commit) => {
+    const content = contents.value.get(commit);
+    return content === undefined ? [] : [tree.commitOf(content).message];
+  });
 }
 
 /** What the branch names, as a revision; undefined: nothing. */

@@ -61,7 +61,7 @@ export function openGit(options: GitOptions): Git {
     if (!paths.ok) return trouble({ reason: paths.trouble, transient: false });
     const place = { ...reach.value, deadline: deadlines.fetch, cwd: join(options.directory, source.name) };
     const { name, optionalPaths: optional } = source;
-    const clone = { ...place, name, paths: paths.value, optional, partial: paths.value.length > 0 };
+    const clone = { ...place, name, paths: paths.value, optional, partial: paths.value.length > 0, trailers: source.trailers === true };
     const latest = { ask: () => ask(source, reach.value, signal), deadline: deadlines.head };
     const found = wanted === "newest" ? await newest(clone, latest, signal) : success(wanted);
     return found.ok ? refreshed({ ...clone, revision: found.value }, previous, signal) : found;

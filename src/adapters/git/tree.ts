@@ -19,6 +19,9 @@ export interface TreeLine {
 export interface Commit {
   readonly author: string;
   readonly subject: string;
+  /** All of it, the subject too. */
+  readonly message: string;
+  readonly committedAt: Date | undefined;
   readonly parents: readonly string[];
 }
 
@@ -133,7 +136,10 @@ export function commitOf(content: Uint8Array): Commit {
   const head = decode(bytes.subarray(0, end), encoding);
   const message = decode(bytes.subarray(end), encoding);
   const author = header(head, "author")[0] ?? "";
+  const committed = / (\d{1,12}) [+-]\d{4}$/.exec(header(head, "committer")[0] ?? "")?.[1];
   return {
+    message: message.trimStart(),
+    committedAt: committed === undefined ? undefined : new Date(Number(committed) * 1000),
     author: plain(author.replace(/ \d+ [+-]\d{4}$/, "")),
     subject: plain(message.trimStart().split("\n")[0] ?? ""),
     parents: header(head, "parent"),

@@ -42,6 +42,10 @@ export function applicationTables(database: Database): Tables {
         suspended: record.suspended === undefined ? 0 : 1,
         suspended_until: record.suspended?.until?.toISOString(),
         pinned_against: record.pinnedAgainst,
+        seen_content: record.seen?.content,
+        seen: record.seen?.seen.toISOString(),
+        seen_chance: record.seen?.chance,
+        seen_urgent: record.seen === undefined ? undefined : Number(record.seen.urgent),
       });
     },
     forgetApplication: (id) => {
@@ -138,6 +142,12 @@ const applicationIn = (row: Row): ApplicationRecord => ({
   })),
   suspended: number(row, "suspended") === 0 ? undefined : { until: optional(row, "suspended_until", date) },
   pinnedAgainst: optional(row, "pinned_against", digest),
+  seen: optional(row, "seen", (from, column) => ({
+    content: text(from, "seen_content") === "absent" ? "absent" : digest(from, "seen_content"),
+    seen: date(from, column),
+    chance: number(from, "seen_chance"),
+    urgent: number(from, "seen_urgent") === 1,
+  })),
 });
 
 const quarantineIn = (row: Row, id: ApplicationId): Quarantine => ({

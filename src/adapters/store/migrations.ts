@@ -249,4 +249,13 @@ const migrations: readonly string[] = [
     PRIMARY KEY (application, name)
   ) STRICT;
   `,
+  `
+  -- Of what Git wants: a digest or "absent", since when this host knows it, its part of the jitter, whether it can't wait.
+  ALTER TABLE applications ADD COLUMN seen_content TEXT;
+  ALTER TABLE applications ADD COLUMN seen TEXT;
+  ALTER TABLE applications ADD COLUMN seen_chance REAL;
+  ALTER TABLE applications ADD COLUMN seen_urgent INTEGER;
+
+  CREATE TABLE suspended_sources (source TEXT PRIMARY KEY, until TEXT) STRICT;
+  `,
 ];

@@ -6,7 +6,7 @@ import type { SourceRecord, Store } from "../../ports.ts";
 import type { Database } from "./database.ts";
 import { date, number, oneOf, optional, text, type Row } from "./rows.ts";
 
-type Tables = Pick<Store, "sources" | "source" | "saveSource" | "forgetSource">;
+type Tables = Pick<Store, "sources" | "source" | "saveSource" | "forgetSource" | "suspension" | "saveSuspension">;
 
 /** For how long the time of a look that found nothing new may be known to this process alone, in milliseconds. */
 const unwritten = 600_000;
@@ -43,7 +43,16 @@ export function sourceTables(database: Database): Tables & { readonly flush: () 
     },
     forgetSource: (name) => {
       database.run("DELETE FROM sources WHERE name = :name", { name });
+      database.run("DELETE FROM suspended_sources WHERE source = :name", { name });
       looks.delete(name);
+    },
+    suspension: (name) => {
+      const row = database.get("SELECT until FROM suspended_sources WHERE source = :name", { name });
+      return row === undefined ? undefined : { until: optional(row, "until", date) };
+    },
+    saveSuspension: (name, suspension) => {
+      if (suspension === undefined) database.run("DELETE FROM suspended_sources WHERE source = :name", { name });
+      else database.put("suspended_sources", ["source"], { source: name, until: suspension.until?.toISOString() });
     },
     flush: () => {
       for (const name of looks.keys()) {

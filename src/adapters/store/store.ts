@@ -10,6 +10,7 @@ import { historyTables } from "./history.ts";
 import { hostTables } from "./host.ts";
 import { imageTables } from "./images.ts";
 import { migrate, requireCurrent } from "./migrations.ts";
+import { date, optional } from "./rows.ts";
 import { rolloutTable } from "./rollouts.ts";
 import { sourceTables } from "./sources.ts";
 import { trim } from "./trim.ts";
@@ -43,6 +44,7 @@ export function openStore(path: string, options: { readonly readonly?: boolean }
     trim: (keep, now) => {
       trim(database, keep, now);
     },
+    newest: () => newest(database),
     check: () => {
       check(database);
     },
@@ -73,6 +75,16 @@ function prepare(database: Database, path: string): void {
   }
   if (found !== "ok") throw new Error(damage(path), { cause: new Error(String(found)) });
   migrate(database, path);
+}
+
+/** Events, deployments and looks at sources are written down with the clock's time. */
+function newest(database: Database): Date | undefined {
+  const row = database.get(
+    `SELECT max(time) AS newest FROM (
+       SELECT max(time) AS time FROM events UNION ALL SELECT max(started) FROM deployments UNION ALL SELECT max(checked) FROM sources
+     )`,
+  );
+  return row === undefined ? undefined : optional(row, "newest", date);
 }
 
 /**

@@ -50,6 +50,9 @@ export const applications: fc.Arbitrary<ApplicationRecord> = record({
   held: maybe(record({ why: words, until: maybe(times), tries: fc.nat() })),
   suspended: maybe(record({ until: maybe(times) })),
   pinnedAgainst: maybe(digests),
+  seen: maybe(
+    record({ content: targets, seen: times, chance: fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), urgent: fc.boolean() }),
+  ),
 });
 
 export const quarantines: fc.Arbitrary<Quarantine> = record({ application: ids, digest: digests, reason: words, since: times });

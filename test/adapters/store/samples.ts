@@ -68,6 +68,7 @@ export const applicationRecord = (id: ApplicationId, changes: Partial<Applicatio
   held: undefined,
   suspended: undefined,
   pinnedAgainst: undefined,
+  seen: undefined,
   ...changes,
 });
 

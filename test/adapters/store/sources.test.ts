@@ -78,3 +78,27 @@ test("what was kept back is written at the end, and forgotten with its source", 
   await other[Symbol.asyncDispose]();
   assert.equal(minutes(), 7);
 });
+
+test("a source that is suspended stays so with nothing else known of it, until that is over or the source is forgotten", (t) => {
+  const { store, reader } = opened(t);
+  store.saveSuspension(fleet, { until: later(5) });
+  assert.deepEqual(reader.suspension(fleet), { until: later(5) });
+  store.saveSuspension(fleet, { until: undefined });
+  assert.deepEqual(reader.suspension(fleet), { until: undefined });
+  store.saveSuspension(fleet, undefined);
+  assert.equal(reader.suspension(fleet), undefined);
+  store.saveSuspension(fleet, { until: undefined });
+  store.forgetSource(fleet);
+  assert.equal(reader.suspension(fleet), undefined);
+});
+
+test("the newest time that is written down is that of a look, an event or a deployment", (t) => {
+  const { store } = opened(t);
+  assert.equal(store.newest(), undefined);
+  store.saveSource(looked(minute));
+  assert.deepEqual(store.newest(), later(minute));
+  store.addEvent({ at: later(2 * minute), type: "warning", subject: "x", message: "y" });
+  assert.deepEqual(store.newest(), later(2 * minute));
+  store.saveSource(looked(90 * minute));
+  assert.deepEqual(store.newest(), later(90 * minute));
+});
