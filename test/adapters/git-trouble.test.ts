@@ -188,12 +188,16 @@ test("paths of a source are made those of a tree", () => {
 test("a commit is read with signature, encoding and odd subjects", () => {
   const commit = commitOf(
     Buffer.from(
-      "tree 1\nparent aa\nparent bb\nauthor Jos\xe9 <j@x> 1700000000 +0100\ncommitter x\nencoding ISO-8859-1\ngpgsig -----BEGIN\n author no\n parent no\n\n\n  Fu\xdf\u0007note\t!  \n\nauthor body <x> 1 +0000\n",
+      "tree 1\nparent aa\nparent bb\nauthor Jos\xe9 <j@x> 1700000000 +0100\ncommitter x <y> 1700000001 +0100\nencoding ISO-8859-1\ngpgsig -----BEGIN\n author no\n parent no\n\n\n  Fu\xdf\u0007note\t!  \n\nauthor body <x> 1 +0000\n",
       "latin1",
     ),
   );
-  assert.deepEqual(commit, { author: "José <j@x>", subject: "Fuß note !", parents: ["aa", "bb"] });
+  assert.deepEqual(commit, {
+    ...{ author: "José <j@x>", subject: "Fuß note !", parents: ["aa", "bb"], committedAt: new Date(1_700_000_001_000) },
+    message: "Fuß\u0007note\t!  \n\nauthor body <x> 1 +0000\n",
+  });
   assert.equal(commitOf(Buffer.from("tree 1\nauthor a <b> 1 +0000\nencoding nonsense\n\nx")).subject, "x");
+  assert.equal(commitOf(Buffer.from("tree 1\nauthor a <b> 1 +0000\ncommitter nobody\n\nx")).committedAt, undefined);
 });
 
 test("objects are taken only whole and with their own hash", () => {
