@@ -88,7 +88,10 @@ for (const user of ["root", "edge"] as const) {
       assert.match(await host.sh("podman run --rm localhost/test/busybox echo runs"), /^runs/);
     });
     assert.deepEqual(names.flatMap(traces), []);
-    assert.deepEqual(names.filter((name) => readdirSync("/sys/block").some((device) => backing(device).includes(name))), []);
+    assert.deepEqual(
+      names.filter((name) => readdirSync("/sys/block").some((device) => backing(device).includes(name))),
+      [],
+    );
   });
 
   test(`${user}: Git over SSH, with commits of every kind`, async (t) => {
