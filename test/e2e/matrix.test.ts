@@ -7,7 +7,6 @@ import { tracks } from "../matrix/world.ts";
 
 test("pgo killed, and the power cut, at eight exact places of rollouts there and back", async (t) => {
   const [shop] = tracks;
-  if (shop === undefined) throw new Error("there is no track");
   const transitions = shop.transitions.filter(({ name }) => name !== "b to a bad a and back");
   await runTrack(t, { track: { ...shop, transitions }, points: 8, seed: 7 });
 });

@@ -53,14 +53,12 @@ export class Matrix {
   }
 
   /** A host with pgo on it, which follows a repository with the bystanders and the track's application in its first state. */
-  static async up(t: TestContext, tracks: readonly Track[], track: Track): Promise<Matrix> {
-    // The bystanders need the shop's network.
-    const shop = tracks[0]?.transitions.find(({ to, outcome }) => to === "a" && outcome === "deployed");
+  static async up(t: TestContext, track: Track): Promise<Matrix> {
     const pgo = await Installed.boot(t, { powerCut: true, files: bystanders });
     await pgo.host.write("/etc/containers/systemd/pgo-self/pgo.container.d/matrix.conf", dropIn);
     for (const name of ["strike.ts", "place.ts"]) await pgo.host.copy(`${here}${name}`, `/opt/matrix/${name}`);
     await pgo.configure(config, "1h");
-    await pgo.repository.commit(shop?.files("@@0@@") ?? {}, "begin");
+    await pgo.repository.commit(track.first, "begin");
     await pgo.install(pgo.repository.url);
     await pgo.deployed("shop", "blog");
     await pgo.host.sync();
@@ -118,9 +116,13 @@ export class Matrix {
     const transition = this.#track.transitions.find(({ name }) => name === point.transition);
     assert.ok(transition?.from === this.#state, `${point.transition} does not begin at ${this.#state}`);
     const cursor = await this.#cursor();
-    const order: Order = { step: point.step, effect: point.effect, how: point.how, delay };
+    const isAsked = point.blow === "pgo asked to end";
+    const order: Order = { step: point.step, effect: point.effect, how: point.how, delay, by: isAsked ? "SIGTERM" : "kill" };
     await this.#host.sh(`rm -f /run/matrix/*; cat >/run/matrix/order`, { input: JSON.stringify(order) });
-    const kill = point.blow === "pgo killed" ? 'kill -9 "$pid"' : "true";
+    // A pgo that is asked to end does so within five seconds, wherever it is.
+    const kill = { "pgo killed": 'kill -9 "$pid"', "power cut": "true", "pgo asked to end": 'timeout 5 tail --pid="$pid" -f /dev/null' }[
+      point.blow
+    ];
     const struck = this.#host.sh(`pid=$(podman inspect --format '{{.State.Pid}}' pgo); cd /run/matrix
       until [ -e hit ] || [ -e finished ]; do sleep 0.005; done
       [ -e hit ] || exit 0; rm order; ${kill}; echo hit`);

@@ -11,6 +11,8 @@ export interface Order extends Place {
   /** Before the change is begun; or after, so many milliseconds later or when the next one begins. */
   readonly how: "before" | "during";
   readonly delay: number;
+  /** pgo is stopped there for ever, to be killed; or it sends itself SIGTERM and goes on. */
+  readonly by: "kill" | "SIGTERM";
 }
 
 /** A change of the world. */

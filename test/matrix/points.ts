@@ -2,7 +2,8 @@
 
 import type { Effect, Place, Traced } from "./place.ts";
 
-export type Blow = "pgo killed" | "power cut";
+export const blows = ["pgo killed", "power cut", "pgo asked to end"] as const;
+export type Blow = (typeof blows)[number];
 
 export interface Point extends Place {
   readonly transition: string;
@@ -46,7 +47,7 @@ export function placesIn(trace: readonly Traced[], transition: string): readonly
 /** So many points: first each kind of step, each way, each time, by each blow; then again, other places of the same kinds. */
 export function choose(places: readonly Omit<Point, "blow">[], count: number, chance: () => number): readonly Point[] {
   const cells = new Map<string, Point[]>();
-  for (const blow of ["pgo killed", "power cut"] as const)
+  for (const blow of blows)
     for (const place of places) {
       const key = [blow, place.direction, place.kind, place.time].join(" ");
       cells.set(key, [...(cells.get(key) ?? []), { ...place, blow }]);

@@ -5,7 +5,7 @@ import type { TestContext } from "node:test";
 
 import { Matrix } from "./matrix.ts";
 import { chanceOf, choose, told, type Point } from "./points.ts";
-import { tracks, type Track } from "./world.ts";
+import type { Track } from "./world.ts";
 
 export interface Run {
   readonly track: Track;
@@ -18,7 +18,7 @@ export interface Run {
 /** Each point is a subtest. Answers the kinds of steps that the places are of, whether chosen or not. */
 export async function runTrack(t: TestContext, { track, points, seed, only = /^/ }: Run): Promise<ReadonlySet<string>> {
   const chance = chanceOf(seed);
-  const matrix = await Matrix.up(t, tracks, track);
+  const matrix = await Matrix.up(t, track);
   const undone = new Set(
     track.transitions.flatMap(({ name, outcome }) => (outcome === "rolled-back" || outcome === "failed" ? [name] : [])),
   );
@@ -28,7 +28,7 @@ export async function runTrack(t: TestContext, { track, points, seed, only = /^/
   const chosen = choose(places, Infinity, chance)
     .filter((point) => only.test(told(point)))
     .slice(0, points);
-  tell(`${track.name}, seed ${seed}: ${chosen.length} points of ${places.length} places, by two blows`);
+  tell(`${track.name}, seed ${seed}: ${chosen.length} points of ${places.length} places, by three blows`);
   const waiting = new Map<string, readonly Point[]>(Map.groupBy(chosen, ({ transition }) => transition));
   const came = { good: 0, missed: 0, bad: 0 };
   for (let number = 1; waiting.size > 0;) {

@@ -21,8 +21,8 @@ interface Course {
 }
 
 let course: Course | undefined;
-/** Stop before whatever comes next. */
-let overdue = false;
+/** Struck is before whatever comes next. */
+let due: Order["by"] | undefined;
 /** Statements of the transaction that is open. */
 let statements: { readonly text: string; readonly values: Readonly<Record<string, unknown>> }[] = [];
 
@@ -35,27 +35,31 @@ function trace(line: Traced): void {
 }
 
 /** Whoever watches kills this process now, or the host. */
-function stop(): void {
+function stop(by: Order["by"]): void {
+  due = undefined;
   writeFileSync(`${directory}/hit`, "");
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+  if (by === "SIGTERM") process.kill(process.pid, by);
+  else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
 }
 
 /** One change of the world. */
 function change<Value>(what: string, work: () => Value): Value {
-  if (overdue) stop();
+  if (due !== undefined) stop(due);
   const now = course;
   if (now === undefined) return work();
   const place = { step: now.step, effect: now.effect };
   now.effect += 1;
   const order = now.order?.step === place.step && now.order.effect === place.effect ? now.order : undefined;
-  if (order?.how === "before") stop();
+  if (order?.how === "before") stop(order.by);
   const value = work();
   const lasts = value instanceof Promise || (typeof value === "object" && value !== null && "on" in value);
   trace({ ...place, what, lasts } satisfies Effect);
   if (order?.how === "during") {
-    if (!lasts) stop();
-    overdue = true;
-    setTimeout(stop, order.delay);
+    due = order.by;
+    if (!lasts) stop(due);
+    setTimeout(() => {
+      if (due !== undefined) stop(due);
+    }, order.delay);
   }
   return value;
 }
@@ -93,7 +97,7 @@ function watchDatabase(prototype: Sqlite): void {
     statement.run = (values = {}) => {
       if (this.inTransaction) {
         // Before the intention is saved: nothing of this rollout is known anywhere.
-        if (text.startsWith("INSERT INTO deployments") && readOrder()?.step === -1) stop();
+        if (text.startsWith("INSERT INTO deployments") && readOrder()?.step === -1) stop(readOrder()?.by ?? "kill");
         statements.push({ text, values });
         return run(values);
       }

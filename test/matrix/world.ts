@@ -40,6 +40,8 @@ export interface Transition {
 export interface Track {
   readonly name: string;
   readonly begin: string;
+  /** What is there in the beginning, beside the bystanders, whose network is the shop's. */
+  readonly first: Readonly<Record<string, Change>>;
   readonly transitions: readonly Transition[];
   /** What is done on the host by hand, at the beginning of `to`, when `from` has been reached. */
   readonly byHand?: { readonly from: string; readonly to: string; readonly work: (host: TestHost) => Promise<void> };
@@ -110,6 +112,7 @@ export const bystanders: Readonly<Record<string, string>> = below("blog", {
 const shopTrack: Track = {
   name: "shop",
   begin: "a",
+  first: shop("a", "@@0@@"),
   transitions: (["a", "b"] as const).flatMap((from): readonly Transition[] => {
     const to = from === "a" ? "b" : "a";
     return [
@@ -150,6 +153,7 @@ function legacy(mark: string, more: Readonly<Record<string, Change>>): Readonly<
 const legacyTrack: Track = {
   name: "legacy",
   begin: "absent",
+  first: { "shop/net.network": "[Network]\n" },
   transitions: [
     {
       name: "taken over",
@@ -186,7 +190,7 @@ const legacyTrack: Track = {
   },
 };
 
-export const tracks: readonly Track[] = [shopTrack, legacyTrack];
+export const tracks = [shopTrack, legacyTrack] as const satisfies readonly Track[];
 /** Names of all units above, as a shell pattern for grep -E. */
 export const ours = "(web|db|one|two|three|old|new|tidy|other|net-network|blog|guest|hand|calm|chore)";
 
