@@ -1,14 +1,13 @@
 /** The kill matrix: pgo is killed, or the host loses its power, at an exact place of a rollout; then all that may be seen is as if nothing had been. */
 
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
-import { request } from "node:http";
 import type { TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 
 import type { HistoryEntry, PlanReport, StatusReport } from "../../src/core/report.ts";
 import { Installed } from "../e2e/installed.ts";
 import type { TestHost } from "../host/test-host.ts";
+import { askPgo, differing, look } from "./look.ts";
 import type { Order, Traced } from "./place.ts";
 import { placesIn, type Point } from "./points.ts";
 import { bystanders, config, ours, type Track, type Transition } from "./world.ts";
@@ -104,7 +103,7 @@ export class Matrix {
     const starts = await this.#starts(cursor);
     if (!this.#clean.has(transition.name)) this.#clean.set(transition.name, { trace, starts });
     this.#state = transition.to;
-    const shown = await this.#look();
+    const shown = await look(this.#host);
     const before = this.#shown.get(this.#state);
     if (before === undefined) this.#shown.set(this.#state, shown);
     else assert.deepEqual(differing(shown, before), [], `undisturbed, "${transition.name}" comes to something else than before`);
@@ -134,7 +133,7 @@ export class Matrix {
     }
     await this.#converged(transition, revision);
     // Answered when the first pass after the start, with its look at the host, is over.
-    const { applications } = (await this.#pgoSays("/plan")) as PlanReport;
+    const { applications } = (await askPgo(this.#host, "/plan")) as PlanReport;
     this.#state = transition.to;
     if (transition.outcome === "deployed" || transition.outcome === "absent")
       assert.deepEqual(
@@ -163,7 +162,7 @@ export class Matrix {
 
   /** For whoever looks into it: what pgo has done lately, and said. */
   async story(): Promise<string> {
-    const history = (await this.#pgoSays("/history?limit=4")) as readonly HistoryEntry[];
+    const history = (await askPgo(this.#host, "/history?limit=4")) as readonly HistoryEntry[];
     const entries = history.map(({ id, application, cause, outcome, description, steps }) => {
       const did = steps.map(
         ({ kind, target, because, error }) => `    ${kind} ${target}: ${because}${error === null ? "" : ` FAILED ${error}`}`,
@@ -178,7 +177,7 @@ export class Matrix {
 
   async #verify(point: Point, revision: string, cursor: string): Promise<void> {
     const clean = this.#clean.get(point.transition);
-    const differs = differing(await this.#look(), this.#shown.get(this.#state) ?? "");
+    const differs = differing(await look(this.#host), this.#shown.get(this.#state) ?? "");
     assert.deepEqual(differs, [], "the host shows the same as without the blow");
     const starts = await this.#starts(cursor);
     for (const name of new Set([...starts.keys(), ...(clean?.starts.keys() ?? [])])) {
@@ -187,7 +186,7 @@ export class Matrix {
       const count = starts.get(name) ?? 0;
       assert.ok(count <= most, `${name} was started ${count} times, and ${most} are the most that a blow may take`);
     }
-    const history = (await this.#pgoSays("/history?limit=50")) as readonly HistoryEntry[];
+    const history = (await askPgo(this.#host, "/history?limit=50")) as readonly HistoryEntry[];
     assert.deepEqual(
       history.filter(({ finishedAt }) => finishedAt === null),
       [],
@@ -207,85 +206,12 @@ export class Matrix {
     assert.deepEqual(outcomes, [outcome === "absent" ? "deployed" : outcome], "history tells the rollout once");
   }
 
-  /** Everything that may be seen of pgo's work, with what differs from one commit to the next left out. */
-  async #look(): Promise<string> {
-    const [disk, running] = await Promise.all([this.#lookAtDisk(), this.#lookAtPodman()]);
-    assert.match(disk, /^== database\nok\n/m, "the database is whole");
-    const { applications } = (await this.#pgoSays("/status")) as StatusReport;
-    // What is not on the host, since it failed, has nothing to be seen.
-    const here = applications.filter(({ units }) => units.length > 0);
-    const told = here.flatMap(({ name, health, phase, held, units }) => [
-      `${name}: ${health} ${String(phase)} ${JSON.stringify(held)}`,
-      ...units.map((one) => `${name}: ${one.unit} ${one.service} ${one.active} ${one.health}`),
-    ]);
-    return [disk, "== containers", ...running, "== status", ...told].join("\n");
-  }
-
-  /** What each container was started from, and sees; and how many versions of an application run at once: one. */
-  async #lookAtPodman(): Promise<readonly string[]> {
-    const podman = (path: string) => ask(`${this.#root}/run/podman/podman.sock`, `/v5.0.0/libpod${path}`);
-    const [all, networks, volumes] = (await Promise.all(["/containers/json?all=true", "/networks/json", "/volumes/json"].map(podman))) as [
-      readonly { readonly Id: string; readonly Names: readonly string[] }[],
-      readonly { readonly name: string; readonly labels?: unknown }[],
-      readonly { readonly Name: string }[],
-    ];
-    const marks = new Set<string>();
-    const neutral = (text: string) => {
-      for (const [mark] of text.matchAll(/@@\d+@@/g)) marks.add(mark);
-      return text.replaceAll(/@@\d+@@/g, "@@");
-    };
-    const containers = await Promise.all(
-      all.map(async ({ Id, Names }) => {
-        const one = (await podman(`/containers/${Id}/json`)) as Inspected;
-        if (Names[0] === "pgo") return `pgo ${one.State.Status}`;
-        const env = one.Config.Env.filter((entry) => /^(?:SAY|TOKEN|MORE)=/.test(entry)).sort();
-        const mounted = `${this.#root}/proc/${String(one.State.Pid)}/root/conf/a`;
-        const sees = existsSync(mounted) ? readFileSync(mounted, "utf8").trim() : "nothing";
-        const networks = Object.keys(one.NetworkSettings.Networks ?? {});
-        return `${Names.join()} ${one.ImageName} ${one.State.Status} on ${networks.join()} ${neutral([...env, "sees", sees].join(" "))}`;
-      }),
-    );
-    return [
-      ...containers.sort(),
-      ...networks.map(({ name, labels }) => `network ${name} ${neutral(JSON.stringify(labels ?? {}))}`).sort(),
-      ...volumes.map(({ Name }) => `volume ${Name}`).sort(),
-      `versions that run: ${marks.size}`,
-    ];
-  }
-
-  async #lookAtDisk(): Promise<string> {
-    return await this.#host.sh(
-      `
-      shopt -s nullglob extglob; set +e +o pipefail
-      neutral() { sed -E 's/@@[0-9]+@@/@@/g'; }
-      echo "== files"
-      for file in $(find /etc/containers/systemd/!(pgo-self) /etc/systemd/system /var/lib/pgo/env -regextype egrep \\( -type f -o -type l \\) -not -path '*/pgo-self/*' 2>/dev/null | grep -E '/etc/containers|/env/|/${ours}\\.' | sort); do
-        printf '%s %s %s\\n' "$file" "$(stat -c '%a %U' "$file")" "$([ -L "$file" ] && readlink "$file" || neutral <"$file" | sha256sum)"
-      done
-      echo "== marks in files"; grep -rhoE '@@[0-9]+@@' /etc/containers/systemd/pgo/*/shop /etc/containers/systemd/pgo/*/legacy /var/lib/pgo/env 2>/dev/null | sort -u | wc -l
-      echo "== left over"
-      find /etc/containers/systemd /etc/systemd/system /var/lib/pgo -name '.pgo-*'
-      find /var/lib/pgo/staging /var/lib/pgo/runs -mindepth 1
-      systemctl list-units --all --plain --no-legend 'pgo-*' | grep -v '^pgo.service' || true
-      echo "== units"
-      systemctl list-units --all --plain --no-legend | awk '{print $1, $2, $3, $4}' | grep -E '^${ours}\\.' | sort
-      systemctl list-units --all --plain --no-legend --failed
-      echo "== database"
-      sqlite3 -readonly /var/lib/pgo/state.db 'PRAGMA integrity_check; PRAGMA foreign_key_check;
-        SELECT application, path FROM inventory ORDER BY 1, 2; SELECT count(*) FROM rollouts; SELECT * FROM adoptions;
-        SELECT application, revision IS desired_revision, health FROM applications ORDER BY 1;'
-      sqlite3 -readonly /var/lib/pgo/state.db 'SELECT service FROM started ORDER BY 1'
-    `,
-      { timeout: 60_000 },
-    );
-  }
-
   // ---- ways ----
 
   async #push({ files }: Transition): Promise<string> {
     this.#count += 1;
     const revision = await this.#pgo.repository.commit(files(`@@${this.#count}@@`), `change ${this.#count}`);
-    await this.#pgoSays("/sync", { wait: false });
+    await askPgo(this.#host, "/sync", { wait: false });
     return revision;
   }
 
@@ -294,7 +220,7 @@ export class Matrix {
       `${application} to be ${outcome} at ${revision.slice(0, 7)}`,
       async () => {
         await new Promise((resolve) => setTimeout(resolve, 100));
-        const { sources, applications } = (await this.#pgoSays("/status")) as StatusReport;
+        const { sources, applications } = (await askPgo(this.#host, "/status")) as StatusReport;
         const one = applications.find(({ name }) => name === application);
         if (sources[0]?.revision !== revision || applications.some(({ phase }) => phase !== null)) return false;
         if (outcome === "absent" ? one === undefined : one?.outcome === outcome) return true;
@@ -304,21 +230,13 @@ export class Matrix {
     );
   }
 
-  /** The host's root, as the machine sees it. */
-  get #root(): string {
-    return `/proc/${this.#host.pid}/root`;
-  }
-  #pgoSays(path: string, body?: unknown): Promise<unknown> {
-    return ask(`${this.#root}/var/lib/pgo/pgo.sock`, `/v1${path}`, body);
-  }
-
   async #byHand(): Promise<void> {
     const { byHand } = this.#track;
     if (byHand?.from !== this.#state) return;
     await byHand.work(this.#host);
     await this.#host.sync();
     this.#state = byHand.to;
-    this.#shown.set(this.#state, await this.#look());
+    this.#shown.set(this.#state, await look(this.#host));
   }
 
   /** Where the journal is now. It lies on no disk that loses anything. */
@@ -335,41 +253,4 @@ export class Matrix {
     );
     return new Map([...all].map(([name, times]) => [name, times.length]));
   }
-}
-
-/** What Podman says of a container, as far as it is looked at. */
-interface Inspected {
-  readonly ImageName: string;
-  readonly State: { readonly Status: string; readonly Pid: number };
-  readonly Config: { readonly Env: readonly string[] };
-  readonly NetworkSettings: { readonly Networks?: Readonly<Record<string, unknown>> };
-}
-
-/** JSON over a unix socket: by its path in the host's own /proc, without a process of its own in the host. */
-function ask(socketPath: string, path: string, body?: unknown): Promise<unknown> {
-  return new Promise((resolve, reject) => {
-    const method = body === undefined ? "GET" : "POST";
-    const asked = request(
-      { socketPath, path, method, agent: false, timeout: 20_000, headers: { host: "d", "content-type": "application/json" } },
-      (response) => {
-        let text = "";
-        response.setEncoding("utf8").on("data", (piece: string) => (text += piece));
-        response.on("error", reject).on("end", () => {
-          if (response.statusCode === 200) resolve(JSON.parse(text));
-          else reject(new Error(`${path}: ${String(response.statusCode)} ${text}`));
-        });
-      },
-    );
-    asked.on("timeout", () => asked.destroy(new Error(`${path}: no answer`)));
-    asked.on("error", reject).end(body === undefined ? undefined : JSON.stringify(body));
-  });
-}
-
-/** Lines that only one of them has. */
-function differing(now: string, wanted: string): readonly string[] {
-  const [here, there] = [now.split("\n"), wanted.split("\n")];
-  return [
-    ...here.filter((line) => !there.includes(line)).map((line) => `+ ${line}`),
-    ...there.filter((line) => !here.includes(line)).map((line) => `- ${line}`),
-  ];
 }
