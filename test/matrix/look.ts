@@ -25,10 +25,13 @@ export async function look(host: TestHost): Promise<string> {
 /** What each container was started from, and sees; and how many versions of an application run at once: one. */
 async function containersOf(root: string): Promise<readonly string[]> {
   const podman = (path: string) => ask(`${root}/run/podman/podman.sock`, `/v5.0.0/libpod${path}`);
-  const [all, networks, volumes] = (await Promise.all(["/containers/json?all=true", "/networks/json", "/volumes/json"].map(podman))) as [
+  const [all, networks, volumes, images] = (await Promise.all(
+    ["/containers/json?all=true", "/networks/json", "/volumes/json", "/images/json"].map(podman),
+  )) as [
     readonly { readonly Id: string; readonly Names: readonly string[] }[],
     readonly { readonly name: string; readonly labels?: unknown }[],
-    readonly { readonly Name: string }[],
+    readonly { readonly Name: string; readonly Labels?: unknown }[],
+    readonly { readonly RepoTags?: readonly string[] }[],
   ];
   const marks = new Set<string>();
   const neutral = (text: string) => {
@@ -49,9 +52,16 @@ async function containersOf(root: string): Promise<readonly string[]> {
   return [
     ...containers.sort(),
     ...networks.map(({ name, labels }) => `network ${name} ${neutral(JSON.stringify(labels ?? {}))}`).sort(),
-    ...volumes.map(({ Name }) => `volume ${Name}`).sort(),
+    ...volumes.map(({ Name, Labels }) => `volume ${Name} ${neutral(JSON.stringify(Labels ?? {}))}`).sort(),
+    ...images.flatMap(({ RepoTags = [] }) => RepoTags.map((tag) => `image ${tag}`)).sort(),
     `versions that run: ${marks.size}`,
   ];
+}
+
+/** Which version has begun the data of the shop's volume; undefined where there is none. */
+export async function dataOf(host: TestHost): Promise<string | undefined> {
+  const file = "/var/lib/containers/storage/volumes/systemd-data/_data/born";
+  return (await host.exists(file)) ? host.read(file) : undefined;
 }
 
 async function diskOf(host: TestHost): Promise<string> {

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import type { HistoryEntry, PlanReport, StatusReport } from "../../src/core/report.ts";
 import { Installed } from "../e2e/installed.ts";
 import type { TestHost } from "../host/test-host.ts";
-import { askPgo, differing, look } from "./look.ts";
+import { askPgo, dataOf, differing, look } from "./look.ts";
 import type { Order, Traced } from "./place.ts";
 import { placesIn, type Point } from "./points.ts";
 import { bystanders, config, ours, type Track, type Transition } from "./world.ts";
@@ -115,6 +115,7 @@ export class Matrix {
     const transition = this.#track.transitions.find(({ name }) => name === point.transition);
     assert.ok(transition?.from === this.#state, `${point.transition} does not begin at ${this.#state}`);
     const cursor = await this.#cursor();
+    const data = await dataOf(this.#host);
     const isAsked = point.blow === "pgo asked to end";
     const order: Order = { step: point.step, effect: point.effect, how: point.how, delay, by: isAsked ? "SIGTERM" : "kill" };
     await this.#host.sh(`rm -f /run/matrix/*; cat >/run/matrix/order`, { input: JSON.stringify(order) });
@@ -142,6 +143,7 @@ export class Matrix {
         "nothing is left to do",
       );
     await this.#verify(point, revision, cursor);
+    if (transition.outcome === "rolled-back") assert.equal(await dataOf(this.#host), data, "the data of the volume is back");
     await this.#byHand();
     return hit;
   }

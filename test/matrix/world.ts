@@ -7,6 +7,7 @@ import { web } from "../e2e/installed.ts";
 /** Every kind of step that pgo knows. A new one does not compile until it stands here, and then fails until a transition brings it. */
 export const kinds: Readonly<Record<Step["kind"], true>> = {
   adopt: true,
+  "backup-volume": true,
   disable: true,
   enable: true,
   "give-back": true,
@@ -14,9 +15,12 @@ export const kinds: Readonly<Record<Step["kind"], true>> = {
   reload: true,
   "reload-service": true,
   remove: true,
+  "remove-image": true,
   "remove-network": true,
+  "remove-volume": true,
   "reset-failed": true,
   restart: true,
+  "restore-volume": true,
   revive: true,
   signal: true,
   start: true,
@@ -52,6 +56,8 @@ export const config = `
 drift_interval = "1h"
 [application.legacy]
 adopt = true
+[application.pruned]
+prune = "all"
 [health]
 deadline = "20s"
 interval = "200ms"
@@ -61,6 +67,9 @@ min_healthy_time = "200ms"
 /** Runs until it is killed, which costs no time, and says by its environment what it was started from. */
 const idle = (mark: string, ...more: readonly string[]) =>
   `[Container]\nImage=localhost/test/busybox\nExec=sleep infinity\nStopSignal=KILL\nEnvironment=SAY=${mark}\n${(more.length === 0 ? ["Network=none"] : more).map((line) => `${line}\n`).join("")}[Install]\nWantedBy=multi-user.target\n`;
+/** Notes in its volume which version found it empty. */
+const store = (mark: string) =>
+  `[Container]\nImage=localhost/test/busybox\nExec=sh -c 'test -s /data/born || { echo $$SAY >/data/born; fsync /data/born; }; exec sleep infinity'\nStopSignal=KILL\nNetwork=none\nEnvironment=SAY=${mark}\nVolume=data.volume:/data\n[Install]\nWantedBy=multi-user.target\n`;
 /** Says nothing new when its mounted file changes: it runs on. */
 const reader = (mount: string, ...more: readonly string[]) =>
   `[Container]\nImage=localhost/test/busybox\nExec=sh -c 'trap true HUP; while :; do sleep 1; done'\nStopSignal=KILL\nNetwork=none\nVolume=${mount}:ro\n${more.map((line) => `${line}\n`).join("")}[Install]\nWantedBy=multi-user.target\n`;
@@ -68,6 +77,8 @@ const timer = (enabled: boolean) => `[Timer]\nOnCalendar=04:00:00\n${enabled ? "
 const oneshot = "[Service]\nType=oneshot\nExecStart=/bin/true\n";
 
 const settings = `
+[volume.data]
+recreate = true
 [on_change]
 one = "signal:HUP"
 two = "reload"
@@ -85,7 +96,8 @@ function shop(state: "a" | "b", mark: string, tag = "good"): Readonly<Record<str
     "net.network": `[Network]\nLabel=version=${mark}\n`,
     "web.container": web(tag, 8081, `Environment=SAY=${mark}`, "Network=net.network", "EnvironmentFile=web.env", "Volume=./conf:/conf:ro"),
     "web.env": `TOKEN=${mark}\n`,
-    "db.container": idle(mark),
+    "db.container": store(mark),
+    "data.volume": `[Volume]\nLabel=version=${mark}\n`,
     "one.container": reader("./conf/a:/conf/a"),
     "two.container": reader("./conf:/conf", "[Service]", "ExecReload=/usr/bin/podman kill --signal HUP systemd-two"),
     "three.container": reader("./conf:/conf"),
@@ -190,9 +202,48 @@ const legacyTrack: Track = {
   },
 };
 
-export const tracks = [shopTrack, legacyTrack] as const satisfies readonly Track[];
+/** As if it had been pulled: what is `localhost/…` is never pruned. */
+const image = "quay.io/matrix/pruned:1";
+
+const prunedTrack: Track = {
+  name: "pruned",
+  begin: "without",
+  first: { "shop/net.network": "[Network]\n", "pruned/stays.container": idle("stays") },
+  transitions: [
+    {
+      name: "with an image",
+      application: "pruned",
+      from: "image pulled",
+      to: "with",
+      files: (mark) => ({
+        "pruned/one.container": idle(mark, "Network=none", "Volume=kept.volume:/kept").replace("localhost/test/busybox", image),
+        "pruned/kept.volume": "[Volume]\n",
+      }),
+      outcome: "deployed",
+    },
+    {
+      name: "without it",
+      application: "pruned",
+      from: "with",
+      to: "without",
+      files: () => ({ "pruned/one.container": null, "pruned/kept.volume": null }),
+      outcome: "deployed",
+    },
+  ],
+  byHand: {
+    from: "without",
+    to: "image pulled",
+    work: async (host) => {
+      await host.sh(`
+        mkdir -p /tmp/pruned/bin && cp /usr/bin/busybox /tmp/pruned/bin && ln -sf busybox /tmp/pruned/bin/sleep
+        tar -C /tmp/pruned -c . | podman import --quiet - ${image}`);
+    },
+  },
+};
+
+export const tracks = [shopTrack, legacyTrack, prunedTrack] as const satisfies readonly Track[];
 /** Names of all units above, as a shell pattern for grep -E. */
-export const ours = "(web|db|one|two|three|old|new|tidy|other|net-network|blog|guest|hand|calm|chore)";
+export const ours = "(web|db|one|two|three|old|new|tidy|other|net-network|data-volume|kept-volume|blog|guest|hand|calm|chore|stays)";
 
 function below<File>(directory: string, files: Readonly<Record<string, File>>): Readonly<Record<string, File>> {
   return Object.fromEntries(Object.entries(files).map(([path, change]) => [`${directory}/${path}`, change]));
