@@ -105,7 +105,10 @@ export async function observe(goal: Look, context: Context, signal: AbortSignal)
   };
 }
 
-/** Units of other applications that use a network or volume of this one's: they stop with it when it is made anew, or failed for want of it. */
+/**
+ * Units of other applications that use a network or volume of this one's: they stop with it when it is made anew, or failed for want of it.
+ * Those too that an interrupted rollout has stopped, or was about to: nobody else knows that they are to run again.
+ */
 async function dependentsOf(
   { application, bundle }: Goal,
   seen: SeenObjects,
@@ -117,20 +120,28 @@ async function dependentsOf(
   const users = [...liveBundles(context)].flatMap(([other, live]) =>
     other === application
       ? []
-      : live.units
-          .filter((unit) => objects.some((object) => dependsOn(unit, object)))
-          .map((unit): Dependent => ({ application: other, unit })),
+      : live.units.filter((unit) => objects.some((object) => dependsOn(unit, object))).map((unit) => ({ application: other, unit })),
   );
   if (users.length === 0) return [];
+  const stopped = stoppedBefore(application, context);
   const states = await context.host.services(
     users.map(({ unit }) => unit.service),
     signal,
   );
   const lacks = (unit: Unit) => objects.some((object) => dependsOn(unit, object) && isMissing(object, seen));
-  return users.filter(({ unit }) => {
-    const state = states.get(unit.service);
-    return isRunning(state) || (state?.active === "failed" && lacks(unit));
+  return users.flatMap((user): readonly Dependent[] => {
+    const state = states.get(user.unit.service);
+    if (!isRunning(state) && stopped.has(user.unit.service)) return [{ ...user, isDown: true }];
+    return isRunning(state) || (state?.active === "failed" && lacks(user.unit)) ? [user] : [];
   });
+}
+
+/** What the rollout that is under way has stopped so far, and what it set out to stop: a step is noted only when it is done. */
+function stoppedBefore(application: ApplicationId, { store }: Context): ReadonlySet<string> {
+  const rollout = store.rollouts().find((one) => one.application === application);
+  const { steps = [], reasons = [] } = (rollout && store.deployment(rollout.deployment)) ?? {};
+  const planned = reasons.flatMap((reason) => /^stop ([^:]+):/.exec(reason)?.[1] ?? []);
+  return new Set([...planned, ...steps.flatMap(({ kind, target }) => (kind === "stop" ? [target] : []))]);
 }
 
 function isRunning(state: ServiceState | undefined): boolean {

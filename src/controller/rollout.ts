@@ -309,8 +309,14 @@ function saveIntention(made: Plan, goal: Goal, { observed, remembered }: Observa
   for (const file of goal.bundle?.files ?? []) widened.set(file.path, file.digest);
   store.saveInventory(goal.application, widened);
   // What has passed to another application is that one's to remember.
-  for (const [service, record] of remembered)
-    if (observed.services.get(service)?.ours === true) store.saveStarted(goal.application, service, record);
+  const known = store.started(goal.application);
+  const wanted = new Set(goal.bundle?.units.map(({ service }) => service));
+  for (const [service, record] of remembered) {
+    const seen = observed.services.get(service);
+    // What has been taken away in this rollout already stays forgotten.
+    const isThere = seen?.loaded === true || known.has(service) || wanted.has(service);
+    if (seen?.ours === true && isThere) store.saveStarted(goal.application, service, record);
+  }
   // What is about to be made anew is known no more until it is.
   for (const step of made.steps) if (step.kind === "remove-network") store.saveStarted(goal.application, step.service, unknownStart);
   if (made.steps.some((step) => step.kind === "reload")) store.setReloadPending(true);

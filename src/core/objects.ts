@@ -90,7 +90,10 @@ export function recreations(bundle: Bundle | undefined, observed: Observed): rea
     return [
       {
         object,
-        users: [...own.toReversed().map((unit) => unit.service), ...dependents.map(({ unit }) => unit.service)],
+        users: [
+          ...own.toReversed().map((unit) => unit.service),
+          ...dependents.flatMap(({ unit, isDown }) => (isDown === true ? [] : [unit.service])),
+        ],
         dependents,
         isUp: isUp(service),
         ...cause,

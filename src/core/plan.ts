@@ -41,7 +41,7 @@ export interface Observed {
   readonly services: ReadonlyMap<ServiceName, ObservedService>;
   /** Plain units that systemd has enabled. */
   readonly enabled: ReadonlySet<ServiceName>;
-  /** Units of other applications that use one of these and run. */
+  /** Units of other applications that use one of these and run, or are down only because an interrupted rollout has stopped them. */
   readonly dependents: readonly Dependent[];
   /** A unit file was changed and systemd has not read it since. */
   readonly reloadPending: boolean;
@@ -54,6 +54,8 @@ export interface Observed {
 export interface Dependent {
   readonly application: ApplicationId;
   readonly unit: Unit;
+  /** An interrupted rollout has stopped it. */
+  readonly isDown?: boolean;
 }
 
 export interface ObservedService {
@@ -256,7 +258,7 @@ function inTheWay(path: RelativePath): string {
 
 /** Users before what they use, and what would trigger a service before that. */
 function stops(gone: readonly Unit[], observed: Observed): readonly Step[] {
-  const last = startOrder(gone).toReversed();
+  const last = distinct(startOrder(gone).toReversed());
   const isTrigger = (unit: Unit) => roleOf(unit.kind) === "trigger";
   return [...last.filter(isTrigger), ...last.filter((unit) => !isTrigger(unit))].flatMap((unit): readonly Step[] => {
     const service = observed.services.get(unit.service);
@@ -297,7 +299,7 @@ function reload(
 
 /** A unit that failed, now or when stopped (137 after a SIGTERM that it ignored), stays listed as failed for ever. */
 function cleanUp(gone: readonly Unit[], observed: Observed): readonly Step[] {
-  return [...startOrder(gone)].reverse().flatMap((unit): readonly Step[] => {
+  return distinct(startOrder(gone).toReversed()).flatMap((unit): readonly Step[] => {
     const service = observed.services.get(unit.service);
     // The inventory is narrowed only after success, so these are repeated until a rollout got past them.
     if (service?.ours !== true || (service.activity !== "failed" && !observed.inventory.has(unit.file))) return [];
@@ -307,6 +309,11 @@ function cleanUp(gone: readonly Unit[], observed: Observed): readonly Step[] {
     const goes = unit.kind === "network" && observed.objects?.rules.prune !== "none";
     return goes ? [{ kind: "remove-network", network: unit.object, service: unit.service, because }, reset] : [reset];
   });
+}
+
+/** Several earlier bundles may have had it. */
+function distinct(units: readonly Unit[]): readonly Unit[] {
+  return units.filter((unit, index) => units.findIndex(({ service }) => service === unit.service) === index);
 }
 
 /** Whether systemd or the generator reads this file at daemon-reload. */

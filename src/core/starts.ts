@@ -41,6 +41,8 @@ export function startSteps({ units, onChange }: Wanted, recreated: readonly Recr
     return [{ kind: "restart", service: unit.service, unit, alone, carries, because }];
   });
   const others = new Map<ServiceName, { readonly application: ApplicationId; readonly unit: Unit; readonly because: string }>();
+  for (const one of observed.dependents)
+    if (one.isDown === true) others.set(one.unit.service, { ...one, because: "it was stopped for this rollout, which was interrupted" });
   for (const { object, dependents } of recreated)
     for (const one of dependents) others.set(one.unit.service, { ...one, because: `${object.name} is made anew` });
   return [

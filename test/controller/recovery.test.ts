@@ -70,6 +70,37 @@ test("a network that was made anew again and again without pgo's surviving it is
   isSettled(pgo);
 });
 
+test("another application's service that stopped with the network is started by the rollout that stopped it, not found down later", async () => {
+  const files = (subnet: string, image: string) => ({
+    "shop/web.container": `[Container]\nImage=localhost/${image}\nHealthCmd=x\nNetwork=app.network\n`,
+    "shop/app.network": `[Network]\nSubnet=${subnet}\n`,
+    "blog/guest.container": "[Container]\nImage=localhost/good:1\nNetwork=app.network\n",
+  });
+  for (const [image, outcome] of [
+    ["good:2", "deployed"],
+    ["sick:1", "rolled-back"],
+  ] as const)
+    for (const change of ["stop guest.service", "stop app-network.service", "remove network systemd-app", "start app-network.service"]) {
+      await using pgo = new Pgo();
+      pgo.start();
+      await pgo.push(files("10.1.0.0/24", "good:1"));
+      pgo.forget();
+      pgo.world.commit(files("10.2.0.0/24", image));
+      // There, and for a bad version back.
+      let left = outcome === "deployed" ? 1 : 2;
+      pgo.world.onChange = () => {
+        if (pgo.world.changes.at(-1) !== change) return;
+        left -= 1;
+        if (left === 0) pgo.kill();
+      };
+      await pgo.pass(4 * minute);
+      assert.ok(left <= 0, change);
+      assert.equal(pgo.outcome("shop"), outcome, change);
+      assert.equal(pgo.history("blog").length, 1, `${outcome}, ${change}: nothing had to be put right`);
+      isSettled(pgo);
+    }
+});
+
 suite("a rollout that a crash interrupts", () => {
   for (const change of ["write fleet/shop/web.container", "reload", "restart web.service"])
     test(`right after "${change}" is finished at the next start`, async () => {

@@ -1,4 +1,7 @@
-/** pgo killed, and the power cut, at moments all over a rollout: it converges without help, and history and status tell the truth. */
+/**
+ * pgo killed, and the power cut, at moments all over a rollout of many files: it converges without help, and history and status tell the
+ * truth. The exact places, step by step, are the kill matrix's (test/matrix).
+ */
 
 import assert from "node:assert/strict";
 import { createHash, randomInt } from "node:crypto";
@@ -40,16 +43,11 @@ interface Moment {
 }
 
 const moments: readonly Moment[] = [
-  { name: "the first file is written", until: ["new conf/00.txt"], within: 0 },
   { name: "half of the files are written", until: ["new conf/30.txt"], within: 0 },
-  { name: "the last file is written", until: ["new web.container"], within: 0 },
   { name: "systemd reads the units", until: ["new web.container"], within: 60 },
   { name: "the first service restarts", until: ["busy db"], within: 30 },
-  { name: "the second service restarts", until: ["busy web"], within: 30 },
-  { name: "the services have just been restarted", until: ["busy web", "! busy web"], within: 200 },
-  { name: "they are verified", until: ["busy web", "! busy web"], within: 1000 },
-  { name: "going back is written", until: ["new web.container", "old conf/00.txt"], within: 40, bad: true },
-  { name: "the last good version restarts", until: ["new web.container", "old web.container", "busy web"], within: 800, bad: true },
+  { name: "they are verified", until: ["busy web", "! busy web"], within: 1500 },
+  { name: "the last good version restarts", until: ["new web.container", "old web.container", "busy web"], within: 1000, bad: true },
 ];
 
 /** Waits in the host for a moment of the rollout of version `n`, and then so many milliseconds. */
@@ -64,6 +62,8 @@ function wait(until: Moment["until"], delay: number, { directory, n }: { readonl
 }
 
 interface Blow {
+  /** What was not synced is lost. */
+  readonly powerCut: boolean;
   /** Strikes at a moment, and answers when pgo and the host have been started again, by systemd or by a person who pushes the button. */
   strike(pgo: Installed, waiting: string): Promise<void>;
   /** The most starts of a service that it may add to the one that the rollout needs: one that could not be known of, and that of a boot. */
@@ -72,12 +72,14 @@ interface Blow {
 
 for (const [what, blow] of Object.entries<Blow>({
   "pgo killed": {
+    powerCut: false,
     strike: async (pgo, waiting) => {
       await pgo.host.sh(`pid=$(podman inspect --format '{{.State.Pid}}' pgo); ${waiting}; kill -9 "$pid"`);
     },
     more: 1,
   },
   "the power cut": {
+    powerCut: true,
     strike: async (pgo, waiting) => {
       await pgo.host.sh(waiting);
       await pgo.host.kill();
@@ -86,11 +88,13 @@ for (const [what, blow] of Object.entries<Blow>({
     more: 2,
   },
 }))
-  test(`${what} in the middle of a rollout, at ten moments: what was begun is finished or undone, and told`, async (t) => {
+  test(`${what} in the middle of a rollout, at five moments: what was begun is finished or undone, and told`, async (t) => {
     const pgo = await Installed.up(t, {
+      powerCut: blow.powerCut,
       files: { ...below("shop", { ...version(1), "pgo.toml": settings }), "blog/blog.container": web("good", 8083) },
     });
     await pgo.deployed("shop", "blog");
+    if (blow.powerCut) await pgo.host.sync();
     let good = { n: 1, revision: await pgo.repository.head() };
     for (const [index, moment] of moments.entries())
       await t.test(`while ${moment.name}`, async (t) => {

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import type { ApplicationStatus, EventEntry, HistoryEntry, PlanReport, StatusReport } from "../../src/core/report.ts";
 import { TestHost, type HostOptions, type Repository, type Result } from "../host/test-host.ts";
 
-export interface InstalledOptions extends Pick<HostOptions, "suite" | "user"> {
+export interface InstalledOptions extends Pick<HostOptions, "suite" | "user" | "powerCut"> {
   /** Files of the first commit. */
   readonly files?: Readonly<Record<string, string>>;
   /** Lines of pgo.toml behind the source's; the defaults below are for tests that must not take long. */

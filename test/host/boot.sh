@@ -15,17 +15,52 @@ if [ "${4:-}" != inside ]; then
 fi
 
 mount_root() {
-  local options=lowerdir=lower,upperdir=upper,workdir=work
   cd "$directory"
+  # Overlay can't be the upper layer of overlay, so Podman's storage lies on plain directories.
+  if [ -e disk.img ]; then mount_disks; else mount_overlay; fi
+  mkdir -p containers/{root,edge} root/var/lib/containers root/home/edge/.local/share/containers
+  chown 1000:1000 containers/edge
+  mount --bind containers/root root/var/lib/containers
+  mount --bind containers/edge root/home/edge/.local/share/containers
+  mount --bind stores root/usr/share/test-host/stores
+  mount -o remount,bind,ro root/usr/share/test-host/stores
+}
+
+mount_overlay() {
+  local options=lowerdir=lower,upperdir=upper,workdir=work
+  mkdir -p upper work
   # "volatile" skips fsync on the overlay. A killed host loses nothing by it: only a power cut of the machine would.
   rm -rf work/work/incompat
   mount -t overlay overlay -o "$options,volatile" root 2>/dev/null || mount -t overlay overlay -o "$options" root
-  # Overlay can't be the upper layer of overlay, so Podman's storage lies on plain directories.
-  mkdir -p root/var/lib/containers root/home/edge/.local/share/containers
-  mount --bind containers root/var/lib/containers
-  mount --bind containers-edge root/home/edge/.local/share/containers
-  mount --bind stores root/usr/share/test-host/stores
-  mount -o remount,bind,ro root/usr/share/test-host/stores
+}
+
+# The disks of a host with --power-cut. Their loop devices go away with this mount namespace.
+mount_disks() {
+  local disk
+  for disk in disk containers; do
+    mkdir -p "$disk"
+    # Without auto_da_alloc a file that is renamed over another one and was never synced is lost, as on most file systems:
+    # ext4 saves the careless else (ext4(5)).
+    mount -o loop,noauto_da_alloc "$disk.img" "$disk"
+  done
+  mkdir -p disk/{upper,work}
+  mount -t overlay overlay -o lowerdir=lower,upperdir=disk/upper,workdir=disk/work root
+  # Where ./host reaches them when it cuts the power.
+  for disk in disk containers; do
+    mkdir -p "root/usr/share/test-host/$disk"
+    mount --bind "$disk" "root/usr/share/test-host/$disk"
+  done
+  keep_beside srv/git
+  keep_beside var/log/journal
+}
+
+# What stands for another machine, or watches, loses nothing when the power is cut.
+keep_beside() {
+  if [ ! -e "beside/$1" ]; then
+    mkdir -p "beside/${1%/*}"
+    cp -a "root/$1" "beside/$1"
+  fi
+  mount --bind "beside/$1" "root/$1"
 }
 
 mount_kernel() {

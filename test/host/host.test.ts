@@ -25,6 +25,12 @@ function traces(name: string): string[] {
   return [...processes, ...mounts.filter((line) => line.includes(name)), ...[...cgroups, directory].filter((path) => existsSync(path))];
 }
 
+/** The file behind a loop device, if it is one in use. */
+function backing(device: string): string {
+  const path = `/sys/block/${device}/loop/backing_file`;
+  return existsSync(path) ? readFileSync(path, "utf8") : "";
+}
+
 test("two hosts at once run rootful and rootless quadlets, each on the same port, and leave nothing", async (t) => {
   const names: string[] = [];
   await t.test("up", async (t) => {
@@ -57,6 +63,35 @@ for (const user of ["root", "edge"] as const) {
     assert.equal(await host.sh(`stat -c '%a %U' ~/note; cat ~/note`), `600 ${user}\nkept`);
     await host.waitFor("web", async () => (await host.get("http://127.0.0.1:8080/ready")).status === 200);
     assert.equal((await host.journal("web.service")).match(/Started web.service/g)?.length, 1);
+  });
+
+  test(`${user}: a power cut takes what was not synced, and only that`, async (t) => {
+    const names: string[] = [];
+    await t.test("cut", async (t) => {
+      const host = await TestHost.up(t, { images: true, user, powerCut: true });
+      names.push(host.name);
+      const repository = await host.repo("fleet");
+      for (const name of ["overwritten", "renamed", "synced"]) await host.write(`${host.home}/${name}`, "old\n");
+      await host.sync();
+      await host.sh(`cd; echo new >overwritten; echo new >unsynced
+        echo new >renamed.tmp; mv renamed.tmp renamed
+        echo new >synced.tmp; sync synced.tmp; mv synced.tmp synced; sync .`);
+      const commit = await repository.commit({ note: "another machine's" });
+      await host.sh("cd; podman create --quiet --name made localhost/test/web:good");
+      await host.kill();
+      assert.equal(existsSync(`/proc/${host.pid}`), false);
+      await host.boot();
+      assert.equal(await host.sh("cat ~/synced"), "new", "a file that was synced, and its directory too, is whole");
+      const rest = await host.sh("cd; head -v -c9 overwritten renamed unsynced 2>&1 || true");
+      assert.doesNotMatch(rest, /new/, "what was in memory alone is lost");
+      assert.equal(await repository.head(), commit, "the Git server stands for another machine");
+      assert.match(await host.sh("podman run --rm localhost/test/busybox echo runs"), /^runs/);
+    });
+    assert.deepEqual(names.flatMap(traces), []);
+    assert.deepEqual(
+      names.filter((name) => readdirSync("/sys/block").some((device) => backing(device).includes(name))),
+      [],
+    );
   });
 
   test(`${user}: Git over SSH, with commits of every kind`, async (t) => {

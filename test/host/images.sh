@@ -26,6 +26,7 @@ command_image() {
   base=$(ensure_base)
   [ -n "$pgo" ] || pgo=$(ensure_pgo "$base")
   attach_stores "$user" "$pgo" "$base"
+  sync_disk
 }
 
 # attach_stores USER STORE…: lets that user's Podman in the selected host see images of the cache.
@@ -76,7 +77,7 @@ build_store() (
   say "building ${path##*/} (cached in $cache)"
   (remove_orphans)
   select_host "build-${path##*/}-$$"
-  wait=true new=false owner=$$
+  power_cut=false wait=true new=false owner=$$
   trap remove_host EXIT
   boot trixie
   alive
@@ -92,8 +93,8 @@ build_store() (
   kill_processes
   rm -rf "$path.new"
   mkdir "$path.new"
-  mv "$directory/containers/storage" "$path.new/root"
-  mv "$directory/containers-edge/storage" "$path.new/edge"
+  mv "$directory/containers/root/storage" "$path.new/root"
+  mv "$directory/containers/edge/storage" "$path.new/edge"
   mv "$path.new" "$path"
 )
 

@@ -15,6 +15,8 @@ export interface HostOptions {
   readonly images?: boolean;
   /** The test images and localhost/pgo:latest, built from the checkout. */
   readonly pgo?: boolean;
+  /** `kill` takes what was not synced to the disk, as a power cut does; every fsync takes its time then. */
+  readonly powerCut?: boolean;
 }
 
 export interface ExecOptions {
@@ -40,18 +42,20 @@ export class TestHost {
   readonly name: string;
   readonly user: "root" | "edge";
   readonly #suite: string;
+  readonly #powerCut: boolean;
   readonly #accounts = new Map<string, { uid: string; home: string }>();
   #pid = 0;
 
-  private constructor(suite: string, user: "root" | "edge") {
+  private constructor({ suite = "trixie", user = "root", powerCut = false }: HostOptions) {
     this.name = `test-${process.pid}-${++counter}`;
     this.user = user;
     this.#suite = suite;
+    this.#powerCut = powerCut;
   }
 
   /** Boots a host of its own for a test, and takes it down after it; PGO_KEEP_HOSTS=1 keeps it to look at. */
   static async up(t: TestContext, options: HostOptions = {}): Promise<TestHost> {
-    const host = new TestHost(options.suite ?? "trixie", options.user ?? "root");
+    const host = new TestHost(options);
     t.after(async () => {
       // Node has it; its types do not yet.
       if (!(t as TestContext & { readonly passed: boolean }).passed) await host.#explain(t);
@@ -87,7 +91,8 @@ export class TestHost {
   /** Boots it (again) on its disk. `wait: false` returns as soon as systemd answers, with services still starting. */
   async boot({ fresh = false, wait = true }: { fresh?: boolean; wait?: boolean } = {}): Promise<void> {
     const owner = process.env["PGO_KEEP_HOSTS"] ? [] : ["--owner", String(process.pid)];
-    await this.#script("up", "--suite", this.#suite, ...(fresh ? ["--fresh"] : []), ...(wait ? [] : ["--no-wait"]), ...owner);
+    const flags = [...(fresh ? ["--fresh"] : []), ...(this.#powerCut ? ["--power-cut"] : []), ...(wait ? [] : ["--no-wait"])];
+    await this.#script("up", "--suite", this.#suite, ...flags, ...owner);
     this.#pid = Number(await this.#script("pid"));
     for (const line of readFileSync(`/proc/${this.#pid}/root/etc/passwd`, "utf8").split("\n")) {
       const [name = "", , uid = "", , , home = ""] = line.split(":");
@@ -95,9 +100,13 @@ export class TestHost {
     }
   }
 
-  /** Every process ends at once, as if the power went; what was written stays. */
+  /** Every process ends at once, as if the power went; what was written stays, with `powerCut` only what was synced. */
   async kill(): Promise<void> {
     await this.#script("kill");
+  }
+  /** With `powerCut`: what was written so far survives, as if it had been long ago. */
+  async sync(): Promise<void> {
+    await this.exec(["sync", "--file-system", "/usr/share/test-host/disk", "/usr/share/test-host/containers"], { user: "root" });
   }
 
   /** The images become visible to the host's user; they are built when the cache has none of this checkout. */

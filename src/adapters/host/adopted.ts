@@ -7,7 +7,7 @@ import type { HandMade, OldFile } from "../../core/adopt.ts";
 import { fileDigest } from "../../core/files.ts";
 import { digestOf, type RelativePath } from "../../core/names.ts";
 import type { Host } from "../../ports.ts";
-import { absentAs, makeDirectories, privateDirectory, syncDirectory, temporary, unlinked, writeDurably } from "./files.ts";
+import { absentAs, makeDirectories, privateDirectory, syncDirectory, sweep, temporary, unlinked, writeDurably } from "./files.ts";
 
 /** Backups are below `backups/adopted/NAME/` of the state directory, each with its whole path, for pgo's user alone. */
 export function openAdopted({ stateDirectory }: { readonly stateDirectory: string }): Pick<Host, "handMade" | "takeAway" | "putBack"> {
@@ -84,6 +84,7 @@ export function openAdopted({ stateDirectory }: { readonly stateDirectory: strin
       const whole = { path: to as RelativePath, mode, content, digest: fileDigest(mode, content) };
       await writeDurably({ directory, isShared: true }, basename(to), whole, writing);
     } else {
+      await sweep(directory, writing);
       const interim = join(directory, temporary.name());
       await symlink(target, interim);
       await rename(interim, to);

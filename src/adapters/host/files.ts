@@ -230,6 +230,8 @@ export async function writeDurably(
   file: BundleFile,
   writing: Set<string>,
 ): Promise<void> {
+  // Elsewhere a look at the application's files does it.
+  if (isShared) await sweep(directory, writing);
   const interim = join(directory, temporary.name());
   writing.add(interim);
   try {
@@ -248,6 +250,14 @@ export async function writeDurably(
   } finally {
     writing.delete(interim);
   }
+}
+
+/** Removes what a crash left of a file on its way; answers what else is there. */
+export async function sweep(directory: string, writing: ReadonlySet<string>): Promise<readonly string[]> {
+  const names = await readdir(directory);
+  const stale = names.filter((name) => isTemporary(name) && !writing.has(join(directory, name)));
+  for (const name of stale) await unlinked(join(directory, name));
+  return names.filter((name) => !stale.includes(name));
 }
 
 /** False where there is no plain file. A copy is synced first: a disk that is full is known of before the file is touched. */
@@ -336,10 +346,7 @@ async function makeRoot(root: string, mode: number): Promise<void> {
 /** Removes a directory and its parents below `root`, as far as they are empty. */
 async function tidy(directory: string, root: string, writing: ReadonlySet<string>): Promise<void> {
   if (directory === root) return;
-  const names = await readdir(directory);
-  const stale = names.filter((name) => isTemporary(name) && !writing.has(join(directory, name)));
-  for (const name of stale) await unlinked(join(directory, name));
-  if (names.length > stale.length) return loosen(directory);
+  if ((await sweep(directory, writing)).length > 0) return loosen(directory);
   try {
     await rmdir(directory);
   } catch (error) {

@@ -55,8 +55,11 @@ test("a unit and its drop-ins go to the backup for pgo's user alone, and come ba
   for (let directory = dirname(copy(unit)); directory !== state; directory = dirname(directory))
     assert.equal((await lstat(directory)).mode & 0o7777, 0o700, directory);
   assert.equal(await readFile(copy(unit), "utf8"), "[Container]\n");
+  // A crash on the way back leaves such a one.
+  await writeFile(join(dirname(unit), ".pgo-0123456789abcdef01234567.tmp"), "[Cont");
   for (const file of before) await adopted.putBack(old(file), "one", never);
   assert.deepEqual(await look(), before);
+  assert.deepEqual((await readdir(dirname(unit))).sort(), ["web.container", "web.container.d"]);
 });
 
 test("where a file of pgo's goes to the very place, the old one is copied and stays until it is written over", async (t) => {

@@ -11,6 +11,7 @@ import { openFiles } from "../../../src/adapters/host/files.ts";
 import type { BundleFile } from "../../../src/core/bundle.ts";
 import { fileDigest } from "../../../src/core/files.ts";
 import { applicationId, applicationName, relativePath, sourceName } from "../../../src/core/names.ts";
+import { marked } from "../../../src/core/placing.ts";
 import type { Clock } from "../../../src/ports.ts";
 
 const shop = applicationId(sourceName("fleet"), applicationName("shop"));
@@ -141,6 +142,16 @@ test("temporary files of a crash are not shown, are cleaned up, and keep no dire
   await writeFile(join(directory, left), "half");
   await files.remove(shop, relativePath("web.container"), never);
   assert.deepEqual(await readdir(root), []);
+});
+
+test("temporary files of a crash among systemd's own units go when the unit is written again", async (t) => {
+  const { base, files } = await place(t);
+  const unit = { ...file("tidy.timer", "[Timer]\n"), path: marked("unit", "tidy.timer") };
+  await files.write(shop, unit, never);
+  await writeFile(join(base, "units", ".pgo-0123456789abcdef01234567.tmp"), "half");
+  await writeFile(join(base, "units", ".pgo-mine.tmp"), "a person's");
+  await files.write(shop, unit, never);
+  assert.deepEqual((await readdir(join(base, "units"))).sort(), [".pgo-mine.tmp", "tidy.timer"]);
 });
 
 test("a removal takes empty directories along, up to the quadlet directory, and leaves what others put there", async (t) => {
