@@ -6,6 +6,7 @@ import type { Source } from "./core/config.ts";
 import type { Event, Happening } from "./core/event.ts";
 import type { Health, Probe, Sample, UnitHealth } from "./core/health.ts";
 import type { Endpoint } from "./core/endpoint.ts";
+import type { Answer, Handover, Side } from "./core/handover.ts";
 import type { ApplicationId, Digest, RelativePath, Revision, ServiceName, SourceName } from "./core/names.ts";
 import type { SealedFiles } from "./core/rendering.ts";
 import type { Result } from "./core/result.ts";
@@ -254,6 +255,26 @@ export interface Sealed {
 export interface Prober {
   /** Never throws but when `signal` is aborted; `timeout` in milliseconds. */
   probe(probe: Probe, timeout: number, signal: AbortSignal): Promise<Sample>;
+}
+
+// ---- Another pgo ----
+
+/** pgo hands over to another version of itself (core/handover.ts). */
+export interface Handovers {
+  /** Of pgo's own quadlet, on the host. */
+  readonly directory: string;
+  /** The last one, which may be under way; undefined where there never was one. */
+  record(): Promise<Handover | undefined>;
+  /** pgo's own quadlet and its drop-ins as they lie on the host. */
+  present(): Promise<Side["files"]>;
+  /** Saves the intention and has the host carry it out, which ends this pgo. */
+  begin(record: Handover, signal: AbortSignal): Promise<Result<void, string>>;
+  /** The same for one that is saved: nothing where it is being carried out already. */
+  pursue(record: Handover, signal: AbortSignal): Promise<Result<void, string>>;
+  /** What a pgo on trial says of itself. */
+  answer(answer: Answer): Promise<void>;
+  /** Takes away what carried it out; nothing while that still runs. */
+  clear(signal: AbortSignal): Promise<void>;
 }
 
 // ---- State ----

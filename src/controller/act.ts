@@ -11,6 +11,7 @@ import type { Cause, Outcome } from "../core/rollout.ts";
 import type { ApplicationRecord, StoredBundle } from "../ports.ts";
 import type { Context } from "./context.ts";
 import { observe, type Survey } from "./observe.ts";
+import { bringsSelf } from "../core/self-quadlet.ts";
 import { HostAway } from "./reach.ts";
 import { isUnfinished, rollOut, type Order } from "./rollout.ts";
 import { lookOnce, worst } from "./verify.ts";
@@ -196,7 +197,8 @@ async function carryOut(
   const entries = new Map([...(draft?.files ?? [])].map(([path, { entry }]) => [path, entry]));
   const stored = bundle === undefined ? undefined : storedOf(bundle, commit.revision, entries);
   const { passedOn } = one;
-  const rolled = await rollOut({ application, bundle, stored, cause: one.asked ?? "commit", commit, passedOn }, context, signal);
+  const cause = bringsSelf(bundle) ? "self-update" : (one.asked ?? "commit");
+  const rolled = await rollOut({ application, bundle, stored, cause, commit, passedOn }, context, signal);
   switch (rolled.kind) {
     case "in-sync":
       if (bundle === undefined) store.forgetApplication(application);

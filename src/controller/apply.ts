@@ -8,6 +8,7 @@ import { unknownStart } from "../core/observe.ts";
 import { imagesOf, targetOf, type Plan, type Step } from "../core/plan.ts";
 import { reasonOf, success, trouble, type Result } from "../core/result.ts";
 import { liveBundle, type Context } from "./context.ts";
+import { handOver } from "./handover.ts";
 import { linked } from "./linked.ts";
 
 type Executors = {
@@ -45,7 +46,7 @@ export async function pullImages(plan: Plan, { podman }: Context, signal: AbortS
  */
 export async function apply(plan: Plan, work: Work, context: Context, signal: AbortSignal): Promise<Result<void, Failure>> {
   const { deployment } = work;
-  const execute = executors(plan, work.bundle, context);
+  const execute = executors(plan, work, context);
   for (const step of plan.steps) {
     signal.throwIfAborted();
     const began = context.clock.monotonic();
@@ -110,7 +111,7 @@ async function attempt(step: Step, executors: Executors, signal: AbortSignal): P
   }
 }
 
-function executors({ application }: Plan, bundle: Bundle | undefined, context: Context): Executors {
+function executors({ application }: Plan, { deployment, bundle }: Work, context: Context): Executors {
   const { host, podman, store } = context;
   /** Which start of a service ran when a restart began that systemd may extend to it. */
   const before = new Map<ServiceName, string>();
@@ -215,5 +216,6 @@ function executors({ application }: Plan, bundle: Bundle | undefined, context: C
     },
     keep: (step, signal) => refresh(step, success(undefined), signal),
     "remove-network": (step, signal) => podman.removeNetwork(step.network, signal),
+    "hand-over": (step, signal) => handOver(step, deployment, context, signal),
   };
 }

@@ -5,6 +5,7 @@ import type { Source } from "../core/config.ts";
 import type { Candidate } from "../core/decide.ts";
 import { layout, type Draft } from "../core/layout.ts";
 import { givenUp, passedOn } from "../core/moves.ts";
+import { bringsSelf } from "../core/self-quadlet.ts";
 import { partsOf, type ApplicationId, type Digest, type RelativePath, type ServiceName } from "../core/names.ts";
 import { rolloutOrder, needs, type Turn } from "../core/order.ts";
 import type { Snapshot } from "../ports.ts";
@@ -51,7 +52,7 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
   const troubled: ApplicationId[] = [];
   const touched = new Set<ApplicationId>();
   const passed = new Set<ServiceName>();
-  const order = rolloutOrder(turns);
+  const order = selfLast(rolloutOrder(turns), next);
   for (const [index, application] of order.entries()) {
     const one = cases.find((other) => other.application === application);
     if (one === undefined) continue;
@@ -66,6 +67,12 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
   context.rendering.dealtWith(source.name, moment);
   for (const one of cases) await clearAway(one, context, signal);
   return touched;
+}
+
+/** Another pgo comes when this one has nothing left to do. */
+function selfLast(order: readonly ApplicationId[], next: ReadonlyMap<ApplicationId, Bundle | undefined>): readonly ApplicationId[] {
+  const isSelf = (id: ApplicationId) => bringsSelf(next.get(id));
+  return [...order.filter((id) => !isSelf(id)), ...order.filter(isSelf)];
 }
 
 /** Each application as it is and as it shall be. */

@@ -31,6 +31,7 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
     vars,
     template,
     decrypted: (path: RelativePath) => rendering.decrypted(path),
+    self: rendering.self,
   };
   const gathered = gather(draft.files, gathering);
   const problems: Problem[] = [...draft.problems, ...rendering.problems, ...(settings.ok ? [] : settings.trouble), ...gathered.problems];
@@ -53,7 +54,10 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
   });
   const units = unitsOf(sketches, (service) => [...shared, ...(processed.assets.get(service) ?? [])]);
   problems.push(...doubles(units, draft));
-  const against = policy === undefined ? [] : violations(subjectOf(draft.application, sketches, gathered.files), policy);
+  const against =
+    policy === undefined
+      ? []
+      : violations(subjectOf(draft.application, { sketches, files: gathered.files, self: rendering.self !== undefined }), policy);
   problems.push(...against.filter(({ enforced }) => enforced).map(problemOf));
 
   if (problems.length > 0 || !settings.ok) return trouble(problems);
@@ -80,7 +84,14 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
 }
 
 /** What the policy judges: texts with variables filled in, before env files are pointed elsewhere. */
-function subjectOf(application: Draft["application"], sketches: readonly Sketch[], files: ReadonlyMap<RelativePath, Located>): Subject {
+function subjectOf(
+  application: Draft["application"],
+  {
+    sketches,
+    files,
+    self,
+  }: { readonly sketches: readonly Sketch[]; readonly files: ReadonlyMap<RelativePath, Located>; readonly self: boolean },
+): Subject {
   const all = [...files].map(([path, { origin }]) => ({ path, file: origin }));
   return {
     application,
@@ -91,8 +102,7 @@ function subjectOf(application: Draft["application"], sketches: readonly Sketch[
     ),
     files: all,
     plainUnits: all.filter(({ path }) => placeOf(placeFor(path)).place === "unit"),
-    // Nothing but bootstrap changes pgo's own quadlet yet.
-    self: false,
+    self,
   };
 }
 

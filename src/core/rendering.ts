@@ -7,6 +7,7 @@ import { digestOf, type ApplicationName, type Digest, type RelativePath } from "
 import { plainName } from "./encrypted.ts";
 import { marked, placeFor } from "./placing.ts";
 import { success, trouble, type Result } from "./result.ts";
+import type { SelfSite } from "./self-quadlet.ts";
 import type { PlacedProblem, Vars } from "./substitute.ts";
 import { varsOf, type Facts, type VarsTable } from "./vars-config.ts";
 
@@ -29,6 +30,8 @@ export interface Rendering {
   /** An env file for one reader. */
   env(request: EnvRequest): EnvRendered;
   readonly template: TemplateRenderer | undefined;
+  /** What pgo's own quadlet is made with; undefined where the application may not bring it. */
+  readonly self: SelfSite | undefined;
 }
 
 export interface DecryptedFile {
@@ -83,6 +86,7 @@ export interface FreshSources {
   readonly secrets: Pick<ReadonlyMap<string, string>, "get">;
   readonly template: TemplateRenderer | undefined;
   readonly decrypted: Decrypted;
+  readonly self: SelfSite | undefined;
 }
 
 /** The encrypted files of an application in plain, by path. */
@@ -95,7 +99,7 @@ export interface Decrypted {
 export const nothingEncrypted: Decrypted = { contents: new Map(), problems: [] };
 
 /** With the values that the host has now. */
-export function freshRendering({ application, secrets, envDirectory, template, decrypted, ...layers }: FreshSources): Rendering {
+export function freshRendering({ application, secrets, envDirectory, template, decrypted, self, ...layers }: FreshSources): Rendering {
   return {
     problems: decrypted.problems,
     decrypted: (path) => {
@@ -105,6 +109,7 @@ export function freshRendering({ application, secrets, envDirectory, template, d
     vars: (own) => varsOf({ ...layers, application: own }),
     envDirectory,
     template,
+    self,
     env: ({ path, text, file, syntax, service, vars }) => {
       // A variable that pgo.toml sets is meant as it stands there; all other names are secrets.
       const lookup = (name: string) =>
@@ -132,14 +137,16 @@ export interface Recalled {
   readonly sealed: SealedFiles;
   readonly envDirectory: string;
   readonly template: TemplateRenderer | undefined;
+  readonly self: SelfSite | undefined;
 }
 
 /** With the values of a bundle that was saved: no secret is looked up again. */
-export function recalledRendering({ vars, sealed, envDirectory, template }: Recalled): Rendering {
+export function recalledRendering({ vars, sealed, envDirectory, template, self }: Recalled): Rendering {
   return {
     vars: () => vars,
     envDirectory,
     template,
+    self,
     problems: [],
     decrypted: (path) => {
       const known = sealed.get(placeFor(plainName(path, path.endsWith(".age") ? "age" : "sops") as RelativePath));

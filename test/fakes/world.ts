@@ -14,6 +14,8 @@ import { generate } from "./quadlet-generator.ts";
 export const searchPath = "/etc/containers/systemd";
 export const quadletDirectory = `${searchPath}/pgo`;
 
+export const selfDirectory = `${searchPath}/pgo-self`;
+
 const envDirectory = "/var/lib/pgo/env";
 
 export interface Ports {
@@ -368,6 +370,8 @@ function pathOf(application: ApplicationId, file: RelativePath): string {
       return `${envDirectory}/${application}/${path}`;
     case "unit":
       return `/etc/systemd/system/${path}`;
+    case "self":
+      return `${selfDirectory}/${path}`;
   }
 }
 
@@ -375,6 +379,7 @@ function pathOf(application: ApplicationId, file: RelativePath): string {
 function pathIn(application: ApplicationId, path: string): RelativePath | undefined {
   const [quadlets, env] = [`${quadletDirectory}/${application}/`, `${envDirectory}/${application}/`];
   if (path.startsWith(quadlets)) return relativePath(path.slice(quadlets.length));
+  if (path.startsWith(`${selfDirectory}/`)) return marked("self", path.slice(selfDirectory.length + 1));
   return path.startsWith(env) ? marked("env", path.slice(env.length)) : undefined;
 }
 
