@@ -38,10 +38,19 @@ suite("the record", () => {
   const phases: readonly (readonly [Handover["phase"], { ended: boolean; trial: boolean }])[] = [
     [{ at: "begun" }, { ended: false, trial: false }],
     [{ at: "switched" }, { ended: false, trial: true }],
-    [{ at: "undoing", because: "" }, { ended: false, trial: true }],
-    [{ at: "restored", because: "" }, { ended: false, trial: false }],
+    [
+      { at: "undoing", because: "" },
+      { ended: false, trial: true },
+    ],
+    [
+      { at: "restored", because: "" },
+      { ended: false, trial: false },
+    ],
     [{ at: "done" }, { ended: true, trial: false }],
-    [{ at: "undone", because: "" }, { ended: true, trial: false }],
+    [
+      { at: "undone", because: "" },
+      { ended: true, trial: false },
+    ],
   ];
   for (const [phase, { ended, trial }] of phases)
     test(`a pgo that starts at "${phase.at}" ${trial ? "is on trial" : ended ? "goes on" : "waits for the end"}`, () => {
@@ -67,7 +76,8 @@ suite("the unit that carries it out", () => {
       mounts,
     );
     assert.deepEqual(found.slice(-3), ["sha256:0ld", "handover", "/var/lib/pgo"]);
-    for (const word of ["--pull=never", "--cap-drop=all", "--env=PGO_MODE=rootful", "--network=host"]) assert.ok(found.includes(word), word);
+    for (const word of ["--pull=never", "--cap-drop=all", "--env=PGO_MODE=rootful", "--network=host"])
+      assert.ok(found.includes(word), word);
   });
 
   test("is the user's own where pgo is", () => {

@@ -1,6 +1,7 @@
 /** Handovers in memory: what the host would do outside of pgo is done at once, by the image's name. */
 
 import type { Answer, Handover, Side } from "../../src/core/handover.ts";
+import type { ServiceName } from "../../src/core/names.ts";
 import { success } from "../../src/core/result.ts";
 import type { Handovers } from "../../src/ports.ts";
 import { selfDirectory, type World } from "./world.ts";
@@ -35,6 +36,10 @@ export class FakeHandovers implements Handovers {
     if (because === undefined)
       for (const { path, text } of record.to.files)
         this.#world.machine.files.set(`${selfDirectory}/${path}`, { mode: 0o644, content: text });
+    if (because === undefined) {
+      this.#world.machine.reload();
+      this.#world.machine.restart("pgo.service" as ServiceName);
+    }
     this.saved = { ...record, phase: because === undefined ? { at: "done" } : { at: "undone", because } };
     return Promise.resolve(success(undefined));
   }

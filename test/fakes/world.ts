@@ -232,8 +232,11 @@ export class World {
         );
         const candidates = [...staged].flatMap(([application, files]) =>
           files
-            .filter(({ path }) => placeOf(path).place === "quadlet")
-            .map(({ path, content }): [string, string] => [`${root}/${application}/${path}`, Buffer.from(content).toString()]),
+            .filter(({ path }) => ["quadlet", "self"].includes(placeOf(path).place))
+            .map(({ path, content }): [string, string] => [
+              `${root}/${application}/${placeOf(path).path}`,
+              Buffer.from(content).toString(),
+            ]),
         );
         const { stdout, stderr } = generate(
           new Map([...foreign.map(([path, { content }]): [string, string] => [path, content]), ...candidates]),
