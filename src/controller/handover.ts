@@ -6,7 +6,6 @@ import { placeOf } from "../core/placing.ts";
 import type { Step } from "../core/plan.ts";
 import { reasonOf, success, trouble, type Result } from "../core/result.ts";
 import type { Context } from "./context.ts";
-import { takeSurvey } from "./survey.ts";
 
 const pgo = serviceName("pgo.service");
 
@@ -105,15 +104,14 @@ export async function clearHandover({ handovers, journal }: Context, signal: Abo
   }
 }
 
-/** Whether it can read what the other one has left, and reach what it works with. The state has been opened already. */
+/** Whether it can read what the other one has left; the state has been opened already. Throws where Podman can't be asked yet. */
 async function fault(context: Context, signal: AbortSignal): Promise<string | undefined> {
-  const { store, bundles } = context;
+  const { store, bundles, podman } = context;
   try {
     for (const { lastGood } of store.applications()) if (lastGood !== undefined) bundles.get(lastGood);
-    await takeSurvey(store.applications(), context, signal);
-    return undefined;
   } catch (error) {
-    signal.throwIfAborted();
     return reasonOf(error);
   }
+  await podman.containers(signal);
+  return undefined;
 }
