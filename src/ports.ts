@@ -273,8 +273,8 @@ export interface Handovers {
   pursue(record: Handover, signal: AbortSignal): Promise<Result<void, string>>;
   /** What a pgo on trial says of itself. */
   answer(answer: Answer): Promise<void>;
-  /** Takes away what carried it out; nothing while that still runs. */
-  clear(signal: AbortSignal): Promise<void>;
+  /** Takes away what carried it out; false while that still runs. */
+  clear(signal: AbortSignal): Promise<boolean>;
 }
 
 // ---- State ----

@@ -93,14 +93,15 @@ async function answer(context: Context, signal: AbortSignal): Promise<boolean> {
   }
 }
 
-/** Takes away what carried out a handover that has ended. Its failure is told, and tried again at the next start. */
-export async function clearHandover({ handovers, journal }: Context, signal: AbortSignal): Promise<void> {
+/** Takes away what carried out a handover that has ended. False where it still runs, or can't be taken away, which is told: to be tried again. */
+export async function clearHandover({ handovers, journal }: Context, signal: AbortSignal): Promise<boolean> {
   try {
     const record = await handovers.record();
-    if (record !== undefined && hasEnded(record)) await handovers.clear(signal);
+    return record === undefined || (hasEnded(record) && (await handovers.clear(signal)));
   } catch (error) {
     signal.throwIfAborted();
     journal.tell({ type: "warning", subject: "pgo", message: `clear the last handover away: ${reasonOf(error)}` });
+    return false;
   }
 }
 

@@ -50,9 +50,10 @@ export class Loop {
         this.#context.journal.tell({ type: "health", application: id, service, health });
     await this.#work(() => stayOnTrial(this.#context, signal), signal);
     await this.#work(() => finishInterrupted(1, this.#context, signal), signal);
-    await clearHandover(this.#context, signal);
+    let isClear = false;
     for (;;) {
       signal.throwIfAborted();
+      isClear ||= await clearHandover(this.#context, signal);
       const command = this.#queue.shift();
       if (command !== undefined) {
         await this.#work(() => command(signal), signal);

@@ -59,10 +59,8 @@ for (const user of ["root", "edge"] as const)
     const isLeft = async (tag: string) => {
       assert.equal(await image(), `localhost/pgo:${tag}`);
       assert.equal(await host.read(`${host.quadlets}/pgo-self/pgo.container`), quadlet(tag));
-      assert.equal(
-        await host.exists(`${user === "root" ? "/etc/systemd/system" : `${host.home}/.config/systemd/user`}/pgo-handover.service`),
-        false,
-      );
+      const unit = `${user === "root" ? "/etc/systemd/system" : `${host.home}/.config/systemd/user`}/pgo-handover.service`;
+      await host.waitFor("the handover's unit to be gone", async () => !(await host.exists(unit)));
       assert.equal(await pgo.invocation("web.service"), running, "no application has noticed");
       assert.equal((await pgo.status()).applications.find(({ name }) => name === "shop")?.health, "healthy");
     };
@@ -118,7 +116,7 @@ for (const user of ["root", "edge"] as const)
 
     for (const [tag, outcome, left] of [
       ["second", "deployed", "second"],
-      ["crashing", "rolled-back", "second"],
+      ["crashing", "rolled-back", "latest"],
     ] as const)
       if ((outcome === "deployed") === (user === "root"))
         await t.test(`the power cut in the middle, the new one ${outcome === "deployed" ? "good" : "bad"}`, async () => {
@@ -131,6 +129,7 @@ for (const user of ["root", "edge"] as const)
           );
           await host.kill();
           await host.boot();
+          await host.waitFor("web.service", () => pgo.isActive("web.service"), 60_000);
           running = await pgo.invocation("web.service");
           await pgo.outcome("pgo", revision, outcome, 180_000);
           assert.equal(await image(), `localhost/pgo:${left}`);

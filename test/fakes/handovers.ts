@@ -53,8 +53,8 @@ export class FakeHandovers implements Handovers {
     return Promise.resolve();
   }
 
-  clear(): Promise<void> {
+  clear(): Promise<boolean> {
     this.cleared += 1;
-    return Promise.resolve();
+    return Promise.resolve(true);
   }
 }

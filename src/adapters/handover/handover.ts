@@ -48,14 +48,15 @@ export function openHandovers({ state, unitDirectory, directory, mode, host }: H
     },
     async clear(signal) {
       const state = (await host.services([service], signal)).get(service);
-      if (state === undefined || state.load === "not-found") return;
-      if (state.active !== "inactive" && state.active !== "failed") return;
+      if (state === undefined || state.load === "not-found") return true;
+      if (state.active !== "inactive" && state.active !== "failed") return false;
       const disabled = await host.disable(service, signal);
       if (!disabled.ok) throw new Error(disabled.trouble);
       await removed(unit);
       await syncDirectory(dirname(unit));
       await host.reload(signal);
       await files.forgetCopy();
+      return true;
     },
   };
 }
