@@ -29,6 +29,8 @@ module.exports = {
     { from: { path: "^src/controller/" }, to: { path: "^src/(?:controller/|core/|ports\\.ts$)" } },
     { from: { path: "^src/adapters/([^/]+)" }, to: { path: "^src/(?:core/|ports\\.ts$)" } },
     { from: { path: "^src/adapters/([^/]+)/" }, to: { path: "^src/adapters/$1/" } },
+    // Files that a power cut can't tear: the one thing that adapters share.
+    { from: { path: "^src/adapters/" }, to: { path: "^src/adapters/durable\\.ts$" } },
     { from: { path: "^src/adapters/" }, to: { path: node, dependencyTypes: ["core"] } },
     { from: { path: "^src/adapters/" }, to: { path: only(["zod", "dotenv"]) } },
     { from: { path: "^src/http/" }, to: { path: "^src/(?:http/|core/|controller/commands\\.ts$)" } },

@@ -30,6 +30,11 @@ export function actions(places: Places, environment: NodeJS.ProcessEnv, terminal
       return uninstall(options, site, signal);
     },
 
+    async handover({ state }, signal) {
+      const { carryHandover } = await import("./handover.ts");
+      return carryHandover(state, site, signal);
+    },
+
     async validate(options, signal) {
       const { validate } = await import("./validate.ts");
       return validate(options, { environment, terminal }, signal);

@@ -1,10 +1,12 @@
 /** The composition root: every adapter opened, wired to the controller and its doors, and closed in the reverse order. */
 
 import { hostname } from "node:os";
+import { dirname, join } from "node:path";
 
 import { openClock } from "./adapters/clock.ts";
 import { ageKeyFile, openDecrypter } from "./adapters/decrypt/decrypt.ts";
 import { openGit } from "./adapters/git/git.ts";
+import { openHandovers } from "./adapters/handover/handover.ts";
 import { openHost, quadletSearchPath } from "./adapters/host/host.ts";
 import { logsCommand } from "./adapters/host/systemd.ts";
 import { openJournal } from "./adapters/journal/journal.ts";
@@ -16,6 +18,7 @@ import { openProber } from "./adapters/probes/probes.ts";
 import { openProbeSecrets } from "./adapters/probes/secrets.ts";
 import { openSecrets, readSecret } from "./adapters/secrets.ts";
 import { openStore } from "./adapters/store/store.ts";
+import { directoriesOf } from "./config.ts";
 import { commands } from "./controller/control.ts";
 import { Bundles, type Context } from "./controller/context.ts";
 import { Loop } from "./controller/loop.ts";
@@ -25,6 +28,7 @@ import { Timekeeping } from "./controller/schedule.ts";
 import { ImageWatch } from "./controller/watch.ts";
 import type { Config, SecretReference } from "./core/config.ts";
 import type { Event } from "./core/event.ts";
+import type { SelfSite } from "./core/self-quadlet.ts";
 import { openControl } from "./http/control.ts";
 import { openMetricsServer } from "./http/server.ts";
 import { ownSecretsIn, socketIn, type Places } from "./places.ts";
@@ -54,7 +58,8 @@ export async function openContext(config: Config, places: Places, environment: N
   };
   const podman = closing.use(openPodman({ socket: podmanSocket(places, environment), mode: places.mode }));
   const host = closing.use(await openHost(hostOptions(config, places, environment, clock), signal));
-  const bundles = new Bundles(store, config.state.directory);
+  const self = selfSite(config, places, environment);
+  const bundles = new Bundles(store, config.state.directory, self);
   await bundles.template();
   const age = { key: config.secrets.ageKey, directory: config.secrets.directory, environment };
   const secrets = openSecrets({
@@ -76,7 +81,7 @@ export async function openContext(config: Config, places: Places, environment: N
     secrets,
     sealed: await openSealed(`${config.state.directory}/sealed`),
     keyedDigest: await openKeyedDigest(`${config.state.directory}/digest.key`, signal),
-    rendering: new Renderings({ secrets, podman, config, decrypter: openDecrypter(age), mode: places.mode }),
+    rendering: new Renderings({ secrets, podman, config, decrypter: openDecrypter(age), mode: places.mode, self }),
     images: new ImageWatch(),
     reach: new Reach({ host, podman, journal, clock }),
     time: new Timekeeping(clock, store),
@@ -88,6 +93,10 @@ export async function openContext(config: Config, places: Places, environment: N
     podman,
     prober: openProber({ clock, podman, secret: openProbeSecrets(secrets, named) }),
     host,
+    handovers: openHandovers({
+      ...{ state: config.state.directory, unitDirectory: config.quadlet.unitDirectory, mode: places.mode, host },
+      directory: selfDirectory(config),
+    }),
     logs: logsCommand(places.mode),
   };
   const opened = closing.move();
@@ -139,13 +148,31 @@ export function hostOptions(config: Config, places: Places, environment: NodeJS.
     quadletDirectory: config.quadlet.directory,
     unitDirectory: config.quadlet.unitDirectory,
     stateDirectory: config.state.directory,
-    busAddress: rootful ? "unix:path=/run/dbus/system_bus_socket" : `unix:path=${runtime}/bus`,
+    busAddress: busAddress(places, environment),
     searchPath: rootful
       ? quadletSearchPath({ mode: "rootful" })
       : quadletSearchPath({ mode: "rootless", uid: process.getuid?.() ?? 0, config: places.config.replace(/\/pgo\/[^/]*$/, ""), runtime }),
     generator: undefined,
     clock,
   };
+}
+
+/** What pgo's own quadlet is made with on this host. */
+export function selfSite(config: Config, places: Places, environment: NodeJS.ProcessEnv): SelfSite {
+  const home = environment["PGO_HOME"] ?? environment["HOME"] ?? "";
+  return {
+    directories: directoriesOf(config, places),
+    specifiers: places.mode === "rootful" ? undefined : { home, runtime: environment["XDG_RUNTIME_DIR"] ?? "" },
+  };
+}
+
+/** Of pgo's own quadlet: apart from all others, so that no broken one beside it can take it away. */
+export function selfDirectory({ quadlet }: Config): string {
+  return join(dirname(quadlet.directory), "pgo-self");
+}
+
+export function busAddress(places: Places, environment: NodeJS.ProcessEnv): string {
+  return places.mode === "rootful" ? "unix:path=/run/dbus/system_bus_socket" : `unix:path=${runtimeDirectory(environment)}/bus`;
 }
 
 export function podmanSocket(places: Places, environment: NodeJS.ProcessEnv): string {

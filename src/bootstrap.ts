@@ -6,12 +6,12 @@ import { dirname, join } from "node:path";
 import { openClock } from "./adapters/clock.ts";
 import { makeRepository } from "./adapters/git/example.ts";
 import { openHost } from "./adapters/host/host.ts";
-import { hostOptions, openContext } from "./app.ts";
+import { hostOptions, openContext, selfDirectory, selfSite } from "./app.ts";
 import { ask } from "./cli/client.ts";
 import { renderStatus } from "./cli/render.ts";
 import type { BootstrapOptions } from "./cli/program.ts";
 import type { Terminal } from "./cli/ctl.ts";
-import { directoriesOf, loadConfig } from "./config.ts";
+import { loadConfig } from "./config.ts";
 import { rollOut } from "./controller/rollout.ts";
 import type { Config } from "./core/config.ts";
 import { configTemplate } from "./core/config-template.ts";
@@ -160,18 +160,13 @@ async function writeConfig(options: BootstrapOptions, image: string, site: Site,
   terminal.out(`wrote ${places.config}\n`);
 }
 
-function ownQuadlet({ quadlet }: Config): string {
-  return join(dirname(quadlet.directory), "pgo-self", "pgo.container");
+function ownQuadlet(config: Config): string {
+  return join(selfDirectory(config), "pgo.container");
 }
 
 async function ownText(image: string, config: Config, { places, environment, shipped }: Site): Promise<string> {
   const name = places.mode === "rootful" ? "pgo.container" : "pgo-rootless.container";
-  const home = environment["PGO_HOME"] ?? environment["HOME"] ?? "";
-  return selfQuadlet(await readFile(new URL(`quadlet/${name}`, shipped), "utf8"), {
-    image,
-    directories: directoriesOf(config, places),
-    specifiers: places.mode === "rootful" ? undefined : { home, runtime: environment["XDG_RUNTIME_DIR"] ?? "" },
-  });
+  return selfQuadlet(await readFile(new URL(`quadlet/${name}`, shipped), "utf8"), { image, ...selfSite(config, places, environment) });
 }
 
 /** Atomically and durably; answers whether anything changed. */

@@ -8,6 +8,7 @@ import type { PortMapping } from "./core/addresses.ts";
 import type { Evidence } from "./core/evidence.ts";
 import type { Health, Probe, Sample, UnitHealth } from "./core/health.ts";
 import type { Endpoint } from "./core/endpoint.ts";
+import type { Answer, Handover, Side } from "./core/handover.ts";
 import type { KnownImage, RanImage } from "./core/images.ts";
 import type { ApplicationId, Digest, RelativePath, Revision, ServiceName, SourceName } from "./core/names.ts";
 import type { Aside, SeenVolume } from "./core/objects.ts";
@@ -325,6 +326,26 @@ export interface Sealed {
 export interface Prober {
   /** Never throws but when `signal` is aborted; `timeout` in milliseconds. */
   probe(probe: Probe, timeout: number, signal: AbortSignal): Promise<Sample>;
+}
+
+// ---- Another pgo ----
+
+/** pgo hands over to another version of itself (core/handover.ts). */
+export interface Handovers {
+  /** Of pgo's own quadlet, on the host. */
+  readonly directory: string;
+  /** The last one, which may be under way; undefined where there never was one. */
+  record(): Promise<Handover | undefined>;
+  /** pgo's own quadlet and its drop-ins as they lie on the host. */
+  present(): Promise<Side["files"]>;
+  /** Saves the intention and has the host carry it out, which ends this pgo. */
+  begin(record: Handover, signal: AbortSignal): Promise<Result<void, string>>;
+  /** The same for one that is saved: nothing where it is being carried out already. */
+  pursue(record: Handover, signal: AbortSignal): Promise<Result<void, string>>;
+  /** What a pgo on trial says of itself. */
+  answer(answer: Answer): Promise<void>;
+  /** Takes away what carried it out; false while that still runs. */
+  clear(signal: AbortSignal): Promise<boolean>;
 }
 
 // ---- State ----

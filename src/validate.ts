@@ -86,6 +86,7 @@ function standIn(template: TemplateRenderer | undefined, podman: string): Trial[
       secrets: { get: () => "secret" },
       template,
       decrypted: nothingEncrypted,
+      self: { directories: [], specifiers: undefined },
     });
     // What is encrypted for the hosts is empty here.
     const empty = { content: new Uint8Array(), sealed: digestOf(""), digest: digestOf("") };

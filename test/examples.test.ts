@@ -41,6 +41,7 @@ for (const paths of [["hello"], ["kinds"], ["features"], ["features/contained"],
         secrets: new Map(["DB_PASSWORD", "TOKEN"].map((name) => [name, "x"])),
         template: rendered,
         decrypted: nothingEncrypted,
+        self: undefined,
       });
       const bundle = assemble(draft, rendering);
       assert.deepEqual(bundle.ok ? bundle.value.missing : bundle.trouble, [], draft.application);

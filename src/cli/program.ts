@@ -37,6 +37,8 @@ export interface Actions {
   healthcheck(signal: AbortSignal): Promise<number>;
   bootstrap(options: BootstrapOptions, signal: AbortSignal): Promise<number>;
   uninstall(options: { readonly keepRunning: boolean }, signal: AbortSignal): Promise<number>;
+  /** `state`: the state directory, which holds the handover's record. */
+  handover(options: { readonly state: string }, signal: AbortSignal): Promise<number>;
   validate(options: ValidateOptions, signal: AbortSignal): Promise<number>;
   configCheck(signal: AbortSignal): Promise<number>;
   configDirectories(signal: AbortSignal): Promise<number>;
@@ -96,6 +98,10 @@ function buildProgram({ name, version }: Invocation, actions: Actions, run: Run,
     .command("run")
     .description("the daemon: watch the sources of pgo.toml and apply them (pgo.service does this)")
     .action(() => run(actions.run(signal)));
+  program
+    .command("handover", { hidden: true })
+    .argument("<state>")
+    .action((state: string) => run(actions.handover({ state }, signal)));
   program
     .command("healthcheck", { hidden: true })
     .description("whether the daemon is alive: the health command of pgo's own quadlet")

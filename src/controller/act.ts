@@ -12,6 +12,7 @@ import type { Cause, Outcome } from "../core/rollout.ts";
 import type { ApplicationRecord, StoredBundle } from "../ports.ts";
 import type { Context } from "./context.ts";
 import { observe, type Survey } from "./observe.ts";
+import { bringsSelf } from "../core/self-quadlet.ts";
 import { HostAway } from "./reach.ts";
 import { isUnfinished, rollOut, type Order } from "./rollout.ts";
 import { boundOf, seenNow, suspensionOf } from "./schedule.ts";
@@ -210,7 +211,7 @@ async function carryOut(
   const { passedOn } = one;
   const live = record?.lastGood === undefined ? undefined : context.bundles.get(record.lastGood);
   const moved = bundle !== undefined && one.asked !== "retry" && differsByPins(live, bundle);
-  const cause = moved ? "image" : (one.asked ?? "commit");
+  const cause = bringsSelf(bundle) ? "self-update" : moved ? "image" : (one.asked ?? "commit");
   const rolled = await rollOut({ application, bundle, stored, cause, commit, passedOn }, context, signal);
   switch (rolled.kind) {
     case "in-sync":

@@ -33,6 +33,8 @@ export function isOurs(path: string, { store, config }: Context): boolean {
 
 /** Whether this unit of an application may take the place of a file: never, if only the settings said so, or yes. */
 export function mayAdopt(owner: string, unit: Unit, application: ApplicationId, context: Context): "never" | "if set" | "yes" {
+  // What bootstrap placed, or a person: the handover keeps it.
+  if (placeOf(unit.file).place === "self") return owner === `${context.handovers.directory}/pgo.container` ? "yes" : "never";
   if (!isAdoptable(owner, unit, context.config.quadlet)) return "never";
   return adopts(application, context) ? "yes" : "if set";
 }
@@ -54,6 +56,7 @@ export async function adoptionsOf(bundle: Bundle, context: Context, signal: Abor
     ),
   ]);
   const owned = units.flatMap((unit) => {
+    if (placeOf(unit.file).place === "self") return [];
     const owner = ownerOf(unit, foreign, states.get(unit.service));
     const isTaken = owner !== undefined && !isOurs(owner, context) && mayAdopt(owner, unit, application, context) === "yes";
     return isTaken ? [{ unit, owner }] : [];
@@ -163,7 +166,7 @@ function placedAs(path: string, bundle: Bundle, { config }: Context): ReturnType
   const { source, application } = partsOf(bundle.application);
   return bundle.files.find((file) => {
     const { place, path: below } = placeOf(file.path);
-    if (place === "env" || place === "secret") return false;
+    if (place === "env" || place === "secret" || place === "self") return false;
     return (
       path ===
       (place === "unit" ? `${config.quadlet.unitDirectory}/${below}` : `${config.quadlet.directory}/${source}/${application}/${below}`)

@@ -9,6 +9,7 @@ import { imagesOf, type Plan, type Step } from "../core/plan.ts";
 import { targetOf } from "../core/plan-text.ts";
 import { reasonOf, success, trouble, type Result } from "../core/result.ts";
 import { liveBundle, type Context } from "./context.ts";
+import { handOver } from "./handover.ts";
 import { linked } from "./linked.ts";
 import { isSecret, removeSecret, saveSecret } from "./podman-secrets.ts";
 import { volumeExecutors } from "./volumes.ts";
@@ -48,7 +49,7 @@ export async function pullImages(plan: Plan, { podman }: Context, signal: AbortS
  */
 export async function apply(plan: Plan, work: Work, context: Context, signal: AbortSignal): Promise<Result<void, Failure>> {
   const { deployment } = work;
-  const execute = { ...executors(plan, work.bundle, context), ...volumeExecutors(plan, deployment, context) };
+  const execute = { ...executors(plan, work, context), ...volumeExecutors(plan, deployment, context) };
   for (const step of plan.steps) {
     signal.throwIfAborted();
     const began = context.clock.monotonic();
@@ -115,7 +116,7 @@ async function attempt(step: Step, executors: Executors, signal: AbortSignal): P
 
 function executors(
   { application }: Plan,
-  bundle: Bundle | undefined,
+  { deployment, bundle }: Work,
   context: Context,
 ): Omit<Executors, keyof ReturnType<typeof volumeExecutors>> {
   const { host, podman, store } = context;
@@ -224,5 +225,6 @@ function executors(
     },
     keep: (step, signal) => refresh(step, success(undefined), signal),
     "remove-network": (step, signal) => podman.removeNetwork(step.network, signal),
+    "hand-over": (step, signal) => handOver(step, deployment, context, signal),
   };
 }

@@ -9,7 +9,8 @@ import type { Draft } from "../core/layout.ts";
 import type { ApplicationId, Digest, RelativePath } from "../core/names.ts";
 import { policyOf } from "../core/policy-config.ts";
 import { recalledRendering, type Rendering, type TemplateRenderer } from "../core/rendering.ts";
-import type { Clock, Git, Host, Journal, Podman, Prober, Sealed, Secrets, Store, StoredBundle } from "../ports.ts";
+import type { SelfSite } from "../core/self-quadlet.ts";
+import type { Clock, Git, Handovers, Host, Journal, Podman, Prober, Sealed, Secrets, Store, StoredBundle } from "../ports.ts";
 import type { Reach } from "./reach.ts";
 import type { Moment, Renderings } from "./rendering.ts";
 import type { ImageWatch } from "./watch.ts";
@@ -25,6 +26,7 @@ export interface Context {
   /** With a key of this host's: for what others may see. */
   readonly keyedDigest: (content: string) => string;
   readonly prober: Prober;
+  readonly handovers: Handovers;
   readonly store: Store;
   readonly journal: Journal;
   readonly clock: Clock;
@@ -41,12 +43,15 @@ export interface Context {
 export class Bundles {
   readonly #store: Store;
   readonly #stateDirectory: string;
+  readonly #self: SelfSite | undefined;
   readonly #made = new Map<Digest, Bundle>();
   #template: TemplateRenderer | undefined;
 
-  constructor(store: Store, stateDirectory: string) {
+  /** `self`: what pgo's own quadlet is made with; undefined where nothing is rolled out. */
+  constructor(store: Store, stateDirectory: string, self?: SelfSite) {
     this.#store = store;
     this.#stateDirectory = stateDirectory;
+    this.#self = self;
   }
 
   /** The engine for `.liquid` files is loaded only where there is one, in a saved bundle or among these. */
@@ -63,7 +68,8 @@ export class Bundles {
 
   /** What a saved bundle was rendered with. */
   renderingOf({ application, vars, sealed, pins }: StoredBundle): Rendering {
-    return recalledRendering({ vars, sealed, pins, envDirectory: this.envDirectory(application), template: this.#template });
+    const envDirectory = this.envDirectory(application);
+    return recalledRendering({ vars, sealed, pins, envDirectory, template: this.#template, self: this.#self });
   }
 
   /** Throws where the database doesn't hold it, or this version of pgo can't read it: both are surprises. */

@@ -5,6 +5,7 @@ import { backoff, jittered } from "../core/decide.ts";
 import { partsOf, type SourceName } from "../core/names.ts";
 import { reasonOf } from "../core/result.ts";
 import type { Context } from "./context.ts";
+import { clearHandover, stayOnTrial } from "./handover.ts";
 import { linked } from "./linked.ts";
 import { failed, finishInterrupted, pass, type Occasion } from "./pass.ts";
 import { HostAway } from "./reach.ts";
@@ -51,9 +52,12 @@ export class Loop {
     for (const { id } of this.#context.store.applications())
       for (const { service, health } of this.#context.store.health(id))
         this.#context.journal.tell({ type: "health", application: id, service, health });
+    await this.#work(() => stayOnTrial(this.#context, signal), signal);
     await this.#work(() => finishInterrupted(1, this.#context, signal), signal);
+    let isClear = false;
     for (;;) {
       signal.throwIfAborted();
+      isClear ||= await clearHandover(this.#context, signal);
       const command = this.#queue.shift();
       if (command !== undefined) {
         await this.#work(() => command(signal), signal);

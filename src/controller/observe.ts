@@ -149,12 +149,14 @@ function isRunning(state: ServiceState | undefined): boolean {
 }
 
 function isBeside(path: RelativePath): boolean {
-  return placeOf(path).place === "unit";
+  const { place } = placeOf(path);
+  return place === "unit" || place === "self";
 }
 
 /** The plain units that pgo placed, by their paths on the host. */
 function unitPathsIn(inventory: ReadonlySet<RelativePath>, { config }: Context): ReadonlySet<string> {
-  return new Set([...inventory].filter(isBeside).map((path) => `${config.quadlet.unitDirectory}/${placeOf(path).path}`));
+  const plain = [...inventory].filter((path) => placeOf(path).place === "unit");
+  return new Set(plain.map((path) => `${config.quadlet.unitDirectory}/${placeOf(path).path}`));
 }
 
 /** Asks systemd only for what the survey lacks. */

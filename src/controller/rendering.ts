@@ -8,6 +8,7 @@ import { partsOf, type ApplicationId, type Digest, type RelativePath, type Sourc
 import { lists, policyOf } from "../core/policy-config.ts";
 import { freshRendering, nothingEncrypted, type Decrypted, type Rendering, type TemplateRenderer } from "../core/rendering.ts";
 import { success, trouble, type Result } from "../core/result.ts";
+import type { SelfSite } from "../core/self-quadlet.ts";
 import { substituteName } from "../core/substitute.ts";
 import { varsOf, type Facts } from "../core/vars-config.ts";
 import type { Decrypter, GitTrouble, HostFacts, Podman, Secrets } from "../ports.ts";
@@ -27,6 +28,8 @@ export interface RenderingSources {
   readonly decrypter: Decrypter;
   readonly mode: "rootful" | "rootless";
   readonly config: Config;
+  /** What pgo's own quadlet is made with. */
+  readonly self: SelfSite;
 }
 
 interface RenderingNeeds {
@@ -66,6 +69,7 @@ export class Renderings {
           secrets: { get: (name) => (lists(policyOf(config.policy, id).rules.secrets, name) ? values.get(name) : undefined) },
           template,
           decrypted: decrypted.get(id) ?? nothingEncrypted,
+          self: source === config.self.source ? this.#sources.self : undefined,
         });
       },
     };

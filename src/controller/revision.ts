@@ -4,6 +4,7 @@ import type { Bundle } from "../core/bundle.ts";
 import type { Candidate } from "../core/decide.ts";
 import type { Draft } from "../core/layout.ts";
 import { givenUp, passedOn } from "../core/moves.ts";
+import { bringsSelf } from "../core/self-quadlet.ts";
 import { partsOf, type ApplicationId, type Digest, type RelativePath, type ServiceName } from "../core/names.ts";
 import { rolloutOrder, needs, type Turn } from "../core/order.ts";
 import { act, decisionOf, guarded, remember, repair, type Case } from "./act.ts";
@@ -61,7 +62,7 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
   const troubled: ApplicationId[] = [];
   const touched = new Set<ApplicationId>();
   const passed = new Set<ServiceName>();
-  const order = rolloutOrder(turns);
+  const order = selfLast(rolloutOrder(turns), next);
   for (const [index, application] of order.entries()) {
     const one = cases.find((other) => other.application === application);
     if (one === undefined) continue;
@@ -88,6 +89,12 @@ function isUnbound(id: ApplicationId, { source, unbound, retry }: Task): boolean
 
 function commitOf({ source, snapshot: { revision, author, subject } }: Seen): Case["commit"] {
   return { revision, ref: source.branch ?? "HEAD", author, subject };
+}
+
+/** Another pgo comes when this one has nothing left to do. */
+function selfLast(order: readonly ApplicationId[], next: ReadonlyMap<ApplicationId, Bundle | undefined>): readonly ApplicationId[] {
+  const isSelf = (id: ApplicationId) => bringsSelf(next.get(id));
+  return [...order.filter((id) => !isSelf(id)), ...order.filter(isSelf)];
 }
 
 /** Each application as it is and as it shall be. */

@@ -235,7 +235,7 @@ async function goBack(saved: Reverting, context: Context, signal: AbortSignal): 
     return settle(stuck(rollout, now, said), { verification }, context);
   }
   const said =
-    rollout.fallback === "absent"
+    rollout.fallback === "absent" && rollout.cause !== "self-update"
       ? `${rollout.because}; ${wasAdopting ? "it was taken away again, and what was there before it is back" : "there was nothing to go back to, so it was taken away again"}`
       : `${rollout.because}; back on the last good version`;
   return settle(reverted(rollout, now, said), { verification }, context);
@@ -445,7 +445,7 @@ function recordOf(settled: Settled, live: Target, verification: Verification | u
     pinnedAgainst:
       settled.cause === "rollback" && good
         ? before?.desired?.digest
-        : settled.cause === "commit" && good
+        : (settled.cause === "commit" || settled.cause === "self-update") && good
           ? undefined
           : before?.pinnedAgainst,
   };

@@ -36,6 +36,7 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
     vars,
     template,
     decrypted: (path: RelativePath) => rendering.decrypted(path),
+    self: rendering.self,
   };
   const gathered = gather(draft.files, gathering);
   const problems: Problem[] = [...draft.problems, ...rendering.problems, ...(settings.ok ? [] : settings.trouble), ...gathered.problems];
@@ -73,7 +74,8 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
   const assets = (service: ServiceName) => [...shared, ...(processed.assets.get(service) ?? [])];
   const units = unitsOf(sketches, { assets, secrets: brought.assets });
   problems.push(...doubles(units, draft));
-  const against = policy === undefined ? [] : violations(subjectOf(draft.application, asInGit, gathered.files, files), policy);
+  const subject = { sketches: asInGit, files: gathered.files, placed: files, self: rendering.self !== undefined };
+  const against = policy === undefined ? [] : violations(subjectOf(draft.application, subject), policy);
   const forbidden = against.filter(({ enforced }) => enforced).map(problemOf);
   // A secret that could not be made is none of the application's, and the policy then has it for another's.
   problems.push(...(forbidden.length > 0 ? brought.missing : []), ...forbidden);
@@ -106,9 +108,17 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
 /** What the policy judges: texts with variables filled in, before env files are pointed elsewhere. */
 function subjectOf(
   application: Draft["application"],
-  sketches: readonly Sketch[],
-  files: ReadonlyMap<RelativePath, Located>,
-  placed: readonly BundleFile[],
+  {
+    sketches,
+    files,
+    placed,
+    self,
+  }: {
+    readonly sketches: readonly Sketch[];
+    readonly files: ReadonlyMap<RelativePath, Located>;
+    readonly placed: readonly BundleFile[];
+    readonly self: boolean;
+  },
 ): Subject {
   const all = [...files].map(([path, { origin }]) => ({ path, file: origin }));
   return {
@@ -121,8 +131,7 @@ function subjectOf(
     files: all,
     plainUnits: all.filter(({ path }) => placeOf(placeFor(path)).place === "unit"),
     secrets: secretNamesIn(placed),
-    // Nothing but bootstrap changes pgo's own quadlet yet.
-    self: false,
+    self,
   };
 }
 

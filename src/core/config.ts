@@ -186,6 +186,12 @@ export function hostConfig(directories: Directories) {
     log_level: z.enum(["debug", "info", "warn", "error"]).default("info").describe("The least important lines that are logged."),
     log_format: z.enum(["auto", "json", "text"]).default("auto").describe("auto: readable on a terminal, else JSON."),
   });
+  const self = z.strictObject({
+    source: named(sourceName)
+      .optional()
+      .describe("The source that may bring pgo.container, and so another version of pgo (docs/self-update.md). Without it none may."),
+    deadline: positive.default(180_000).describe("A new pgo that has not said by then that it works is replaced by the old one."),
+  });
   return z
     .strictObject({
       source: z.array(source).default([]),
@@ -196,6 +202,7 @@ export function hostConfig(directories: Directories) {
       backup: backup.prefault({}),
       metrics: metrics.prefault({}),
       system: system.prefault({}),
+      self: self.prefault({}),
       vars: varsTable,
       policy: policySettings.prefault({}),
       schedule: scheduleLayer.prefault({}).describe("When changes may go (docs/schedule.md)."),
@@ -223,6 +230,12 @@ export function hostConfig(directories: Directories) {
             message: `a second source is called "${name}": give one of them a name of its own`,
           });
       });
+      if (config.self.source !== undefined && !names.includes(config.self.source))
+        context.addIssue({
+          code: "custom",
+          path: ["self", "source"],
+          message: `no source is called "${config.self.source}"${names.length === 0 ? "" : `: there are ${names.join(", ")}`}`,
+        });
       for (const { path, message } of strayPolicies(config.policy, names))
         context.addIssue({ code: "custom", path: ["policy", ...path], message });
       if (/\/(?:containers\/systemd|pgo-self)\/*$/.test(config.quadlet.directory))
@@ -311,6 +324,11 @@ export interface Config {
     readonly keep: number;
     readonly keepDays: number;
   };
+  readonly self: {
+    readonly source: SourceName | undefined;
+    /** Milliseconds. */
+    readonly deadline: number;
+  };
   readonly metrics: { readonly listen: { readonly host: string; readonly port: number } | "off" };
   readonly system: { readonly logLevel: "debug" | "info" | "warn" | "error"; readonly logFormat: "auto" | "json" | "text" };
 }
@@ -374,6 +392,7 @@ export function configOf(raw: HostConfig): Config {
       minFree: bytes(raw.state.min_free) ?? 0,
     },
     backup: { volumes: raw.backup.volumes, keep: raw.backup.keep, keepDays: raw.backup.keep_days },
+    self: { source: raw.self.source === undefined ? undefined : sourceName(raw.self.source), deadline: raw.self.deadline },
     metrics: { listen: listenAddress(raw.metrics.listen) ?? "off" },
     system: { logLevel: raw.system.log_level, logFormat: raw.system.log_format },
   };

@@ -8,6 +8,7 @@ import { isQuadletKind, isQuadletsFile, kindOf, templateOutput, traitsOf } from 
 import type { RelativePath } from "./names.ts";
 import { splitQuadlets } from "./quadlets-file.ts";
 import { noTemplates, type Rendering, type TemplateRenderer } from "./rendering.ts";
+import { takeSelf } from "./self-quadlet.ts";
 import type { Vars } from "./substitute.ts";
 import { lastValue, parseUnit } from "./unit-text.ts";
 
@@ -26,13 +27,15 @@ export interface Gathering {
   readonly vars: Vars;
   readonly template: TemplateRenderer | undefined;
   readonly decrypted: Rendering["decrypted"];
+  readonly self: Rendering["self"];
 }
 
-export function gather(files: ReadonlyMap<RelativePath, Located>, { instances, vars, template, decrypted }: Gathering): Gathered {
+export function gather(files: ReadonlyMap<RelativePath, Located>, { instances, vars, template, decrypted, self }: Gathering): Gathered {
   const problems: Problem[] = [];
   const kept = new Map([...files].filter(([path]) => !isForPeople(path)).sort(([a], [b]) => (a < b ? -1 : 1)));
   takePlain(kept, decrypted, problems);
   renderTemplates(kept, { vars, template: template ?? noTemplates }, problems);
+  if (self !== undefined) takeSelf(kept, self, problems);
   splitFiles(kept, problems);
   addInstances(kept, instances, problems);
   expandDropIns(kept, problems);

@@ -34,6 +34,8 @@ export function targetOf(step: Step): string {
       return step.volume;
     case "remove-image":
       return step.image;
+    case "hand-over":
+      return "pgo.service";
   }
 }
 
@@ -66,6 +68,7 @@ export function explain(steps: readonly Step[]): readonly string[] {
       case "reload-service":
       case "signal":
       case "keep":
+      case "hand-over":
       case "remove-network":
       case "backup-volume":
       case "remove-volume":

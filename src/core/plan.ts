@@ -108,6 +108,8 @@ export type Step = { readonly because: string } & (
   /** Puts back what was put aside. */
   | { readonly kind: "restore-volume"; readonly volume: string; readonly service: ServiceName }
   | { readonly kind: "remove-image"; readonly image: string }
+  /** pgo's own quadlet changes: another pgo takes this one's place, or does not (core/handover.ts). */
+  | { readonly kind: "hand-over"; readonly files: readonly BundleFile[]; readonly removes: readonly RelativePath[]; readonly image: string }
   | {
       readonly kind: "start";
       readonly service: ServiceName;
@@ -139,9 +141,10 @@ export interface Plan {
  * The steps that make the host show the goal. No steps: it does.
  * Safe to run again after a crash at any step, with a new observation.
  */
-export function plan(goal: Goal, observed: Observed): Plan {
-  const files = goal.bundle?.files ?? [];
-  const units = goal.bundle?.units ?? [];
+export function plan(goal: Goal, seen: Observed): Plan {
+  const files = (goal.bundle?.files ?? []).filter(({ path }) => !isSelf(path));
+  const units = (goal.bundle?.units ?? []).filter(({ file }) => !isSelf(file));
+  const observed = withoutSelf(seen);
   const sides = sidesOf(units, observed);
   const conflicts = conflictsOf(files, units, sides, observed);
   if (conflicts.length > 0) return { application: goal.application, steps: [], afterwards: [], conflicts };
@@ -195,8 +198,34 @@ export function plan(goal: Goal, observed: Observed): Plan {
       ...cleanUp(objects, observed),
       // podman exec, and so HealthCmd=, looks a type=env secret up again each time, and fails without it (5.4.2): not while its users run.
       ...allRemovals.filter(isSecret),
+      ...handOver(goal.bundle, seen),
     ],
   };
+}
+
+/** pgo's own files and service are the handover's alone. One that Git has no more stays as it is. */
+function handOver(bundle: Bundle | undefined, { files, inventory }: Observed): readonly Step[] {
+  const own = bundle?.files.filter(({ path }) => isSelf(path)) ?? [];
+  const unit = bundle?.units.find(({ file }) => isSelf(file));
+  if (unit === undefined) return [];
+  const differing = own.filter(({ path, digest }) => files.get(path)?.digest !== digest);
+  const removes = [...inventory].filter((path) => isSelf(path) && files.has(path) && !own.some((file) => file.path === path));
+  const [first] = [...differing.map(({ path }) => path), ...removes];
+  if (first === undefined) return [];
+  return [{ kind: "hand-over", files: own, removes, image: unit.image ?? "", because: `${shownPath(first)} changed` }];
+}
+
+function withoutSelf(observed: Observed): Observed {
+  return {
+    ...observed,
+    files: new Map([...observed.files].filter(([path]) => !isSelf(path))),
+    inventory: new Set([...observed.inventory].filter((path) => !isSelf(path))),
+    known: observed.known.filter(({ file }) => !isSelf(file)),
+  };
+}
+
+function isSelf(path: RelativePath): boolean {
+  return placeOf(path).place === "self";
 }
 
 function enables(units: readonly Unit[], { enabled }: Observed): readonly Step[] {
@@ -326,7 +355,8 @@ function isRead(path: RelativePath): boolean {
 export function imagesOf(steps: readonly Step[]): readonly { readonly image: string; readonly authFile: string | undefined }[] {
   const found = new Map<string, { image: string; authFile: string | undefined }>();
   for (const step of steps)
-    if ((step.kind === "start" || step.kind === "restart") && step.unit.image !== undefined && !found.has(step.unit.image))
+    if (step.kind === "hand-over") found.set(step.image, { image: step.image, authFile: undefined });
+    else if ((step.kind === "start" || step.kind === "restart") && step.unit.image !== undefined && !found.has(step.unit.image))
       found.set(step.unit.image, { image: step.unit.image, authFile: step.unit.authFile });
   return [...found.values()];
 }

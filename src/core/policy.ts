@@ -1,6 +1,7 @@
 /** Judges an application by its source's policy: what its units may ask of the host, and which names are pgo's own. */
 
-import type { ApplicationId } from "./names.ts";
+import type { ApplicationId, RelativePath } from "./names.ts";
+import { placeFor, placeOf } from "./placing.ts";
 import { isOpen, lists, type Policy, type Rule } from "./policy-config.ts";
 import { isHarmless, judges, ownSection, references, styleOf, type JudgedSuffix } from "./policy-keys.ts";
 import { argumentTrouble, oddLines, splitWords, unquoted } from "./policy-text.ts";
@@ -46,7 +47,7 @@ export interface Violation {
 export function violations(subject: Subject, policy: Policy): readonly Violation[] {
   const foundBy = (found: readonly Found[], enforced: boolean) => found.map((one): Violation => ({ ...told(one, policy), enforced }));
   const enforced = policy.mode === "enforce";
-  const ownNames = subject.self ? [] : takenNames(subject);
+  const ownNames = takenNames(subject);
   return [
     ...foundBy(ownNames, true),
     ...(policy.restricts
@@ -158,15 +159,17 @@ function unknown(section: string, key: string): string {
 }
 
 /** Names by which a unit would be pgo's, take its place or reach into it. */
-function takenNames({ units, files, plainUnits: plain, application }: Subject): readonly Found[] {
-  const why = "only pgo's own source may ship it: give it another name";
+function takenNames({ units, files, plainUnits: plain, application, self }: Subject): readonly Found[] {
+  const why = "only pgo's own source may ship it ([self] source in the host's pgo.toml): give it another name";
+  const isAllowed = (path: string): boolean => self && placeOf(placeFor(path as RelativePath)).place === "self";
   const found = (what: string, file: string, line?: number): Found => ({ file, line, rule: "own_names", what, why });
   const placed = [...files, ...plain].filter(
-    ({ path }, index, everything) => isOwnPath(path) && everything.findIndex((one) => one.path === path) === index,
+    ({ path }, index, everything) => isOwnPath(path) && !isAllowed(path) && everything.findIndex((one) => one.path === path) === index,
   );
   return [
     ...placed.map(({ path, file }) => found(path, file)),
     ...units.flatMap((unit) => {
+      if (isAllowed(unit.path)) return [];
       const entries = unit.texts.flatMap(({ file, text }) => parseUnit(text).map((entry): Placed => ({ ...entry, file })));
       const shown = placed.some(({ path }) => path === unit.path);
       const byName = !shown && (unit.name === "pgo.container" || serviceOf(unit, entries) === "pgo.service");

@@ -9,6 +9,7 @@ import type { Pin } from "./images.ts";
 import { marked, placeFor } from "./placing.ts";
 import { success, trouble, type Result } from "./result.ts";
 import { mostPodmanSecret } from "./secrets-config.ts";
+import type { SelfSite } from "./self-quadlet.ts";
 import type { PlacedProblem, Vars } from "./substitute.ts";
 import { varsOf, type Facts, type VarsTable } from "./vars-config.ts";
 
@@ -35,6 +36,8 @@ export interface Rendering {
   readonly template: TemplateRenderer | undefined;
   /** By which digest an image is held that a file, as in Git, names. */
   pin?(path: RelativePath, name: string): Pin | undefined;
+  /** What pgo's own quadlet is made with; undefined where the application may not bring it. */
+  readonly self: SelfSite | undefined;
 }
 
 export interface DecryptedFile {
@@ -103,6 +106,7 @@ export interface FreshSources {
   readonly secrets: Pick<ReadonlyMap<string, string>, "get">;
   readonly template: TemplateRenderer | undefined;
   readonly decrypted: Decrypted;
+  readonly self: SelfSite | undefined;
 }
 
 /** The encrypted files of an application in plain, by path. */
@@ -115,7 +119,7 @@ export interface Decrypted {
 export const nothingEncrypted: Decrypted = { contents: new Map(), problems: [] };
 
 /** With the values that the host has now. */
-export function freshRendering({ application, secrets, envDirectory, template, decrypted, ...layers }: FreshSources): Rendering {
+export function freshRendering({ application, secrets, envDirectory, template, decrypted, self, ...layers }: FreshSources): Rendering {
   // A variable that pgo.toml sets is meant as it stands there; all other names are secrets.
   const valueFor = (name: string, vars: Vars, service: string | undefined) =>
     vars.get(name) ??
@@ -131,6 +135,7 @@ export function freshRendering({ application, secrets, envDirectory, template, d
     vars: (own) => varsOf({ ...layers, application: own }),
     envDirectory,
     template,
+    self,
     env: ({ path, text, file, syntax, service, vars }) => {
       const lookup = (name: string) => valueFor(name, vars, service);
       const read = readEnvFile(text, file, { syntax, lookup });
@@ -165,10 +170,11 @@ export interface Recalled {
   readonly template: TemplateRenderer | undefined;
   /** References by file. */
   readonly pins: ReadonlyMap<RelativePath, string>;
+  readonly self: SelfSite | undefined;
 }
 
 /** With the values of a bundle that was saved: no secret is looked up again. */
-export function recalledRendering({ vars, sealed, envDirectory, template, pins }: Recalled): Rendering {
+export function recalledRendering({ vars, sealed, envDirectory, template, pins, self }: Recalled): Rendering {
   return {
     pin: (path) => {
       const reference = pins.get(path);
@@ -177,6 +183,7 @@ export function recalledRendering({ vars, sealed, envDirectory, template, pins }
     vars: () => vars,
     envDirectory,
     template,
+    self,
     problems: [],
     decrypted: (path) => {
       const known = sealed.get(placeFor(plainName(path, path.endsWith(".age") ? "age" : "sops") as RelativePath));

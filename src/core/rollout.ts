@@ -61,11 +61,11 @@ export const verified = (rollout: Verifying, finishedAt: Date, description: stri
 
 export const reverting = (rollout: Applying | Verifying, because: string): Reverting => ({ ...rollout, phase: "reverting", because });
 
-/** Going back worked: with nothing to go back to, the application is gone, and that is a failure. */
+/** Going back worked: with nothing to go back to, the application is gone, and that is a failure; but for pgo itself, which was there before. */
 export const reverted = (rollout: Reverting, finishedAt: Date, description: string): Settled => ({
   ...rollout,
   phase: "settled",
-  outcome: rollout.fallback === "absent" ? "failed" : "rolled-back",
+  outcome: rollout.fallback === "absent" && rollout.cause !== "self-update" ? "failed" : "rolled-back",
   shows: rollout.fallback,
   finishedAt,
   description,

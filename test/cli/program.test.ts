@@ -16,6 +16,7 @@ async function run(words: string, name = "pgo", overrides: Partial<Actions> = {}
     healthcheck: note("healthcheck"),
     bootstrap: note("bootstrap"),
     uninstall: note("uninstall"),
+    handover: note("handover"),
     validate: note("validate"),
     configCheck: note("config check"),
     configDirectories: note("config directories"),

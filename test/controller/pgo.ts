@@ -26,6 +26,7 @@ import { trouble } from "../../src/core/result.ts";
 import type { ApplicationRecord, Decrypter, DeploymentRecord, Journal, Sealed, Secrets, Store } from "../../src/ports.ts";
 import { fakeClock } from "../fakes/clock.ts";
 import { FaultSchedule, Life } from "../fakes/faults.ts";
+import { FakeHandovers } from "../fakes/handovers.ts";
 import { World, expectedRuns, quadletDirectory } from "../fakes/world.ts";
 
 export const minute = 60_000;
@@ -48,6 +49,7 @@ export interface PgoOptions {
 export class Pgo implements AsyncDisposable {
   readonly clock = fakeClock();
   readonly world = new World(this.clock);
+  readonly handovers = new FakeHandovers(this.world);
   readonly store: Store & AsyncDisposable;
   readonly faults = new FaultSchedule();
   /** Secrets of the host by name. */
@@ -103,14 +105,16 @@ export class Pgo implements AsyncDisposable {
       },
     };
     const secrets = this.#secrets();
+    const self = { directories: [], specifiers: undefined };
     this.#context = {
       ...{ ...reached, config: this.#config, git: port(git), prober: port(prober), store, clock, journal },
-      bundles: new Bundles(store, "/var/lib/pgo"),
+      bundles: new Bundles(store, "/var/lib/pgo", self),
       secrets,
       sealed: life.wrap(this.#sealed()),
       keyedDigest: (content) => digestOf("keyed", content),
-      rendering: new Renderings({ secrets, decrypter: plainOnly, podman: reached.podman, mode: "rootful", config: this.#config }),
+      rendering: new Renderings({ secrets, decrypter: plainOnly, podman: reached.podman, mode: "rootful", config: this.#config, self }),
       images: new ImageWatch(),
+      handovers: life.wrap(this.handovers),
       reach: new Reach({ ...reached, journal, clock }),
       time: new Timekeeping(clock, this.store),
       logs: "journalctl -u",

@@ -96,7 +96,7 @@ const facts = {
 function bundle(files: Readonly<Record<string, string>>, pins: Readonly<Record<string, Pin>> = {}) {
   const rendering = freshRendering({
     ...{ application: applicationName("shop"), facts, hostApplication: undefined, host: undefined },
-    ...{ envDirectory: "/env", secrets: new Map<string, string>(), template: undefined, decrypted: nothingEncrypted },
+    ...{ envDirectory: "/env", secrets: new Map<string, string>(), template: undefined, decrypted: nothingEncrypted, self: undefined },
   });
   const draft = {
     application,

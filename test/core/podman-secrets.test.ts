@@ -28,7 +28,7 @@ function draftOf(files: Readonly<Record<string, string>>): Draft {
 function fresh(more: Partial<FreshSources> = {}): Rendering {
   return freshRendering({
     ...{ application: "shop" as never, hostApplication: undefined, host: undefined, envDirectory, template: undefined, facts: noFacts },
-    ...{ secrets: new Map([["DB_PASSWORD", "s3cret"]]), decrypted: { contents: new Map(), problems: [] } },
+    ...{ secrets: new Map([["DB_PASSWORD", "s3cret"]]), decrypted: { contents: new Map(), problems: [] }, self: undefined },
     ...more,
   });
 }
@@ -154,7 +154,10 @@ test("what is recalled is the same as what was made, without a value; a secret t
       content === undefined ? [] : [[path, { sealed: content, digest }]],
     ),
   );
-  const again = made(files, recalledRendering({ vars: bundle.vars, sealed, envDirectory, template: undefined, pins: new Map() }));
+  const again = made(
+    files,
+    recalledRendering({ vars: bundle.vars, sealed, envDirectory, template: undefined, pins: new Map(), self: undefined }),
+  );
   const essence = ({ digest, files: all, units }: Bundle) => ({
     digest,
     units,

@@ -30,6 +30,7 @@ function fresh(more: Partial<FreshSources> = {}) {
       facts: { ...noFacts, PGO_HOSTNAME: "pi4" },
       secrets: new Map([["DB_PASSWORD", "s3cret"]]),
       decrypted: { contents: new Map(), problems: [] },
+      self: undefined,
     },
     ...more,
   });
@@ -90,7 +91,8 @@ suite("an application with variables, a template, an env file and an encrypted f
         content === undefined ? [] : [[path, { sealed: content, digest }]],
       ),
     );
-    const again = made(draftOf(files), recalledRendering({ vars: bundle.vars, sealed, envDirectory, pins: new Map(), template: rendered }));
+    const recalled = { vars: bundle.vars, sealed, envDirectory, pins: new Map(), template: rendered, self: undefined };
+    const again = made(draftOf(files), recalledRendering(recalled));
     const essence = ({ digest, files: all, units }: Bundle) => ({
       digest,
       files: all.map((file) => [file.path, file.mode, file.digest, file.sealed]),

@@ -26,6 +26,7 @@ export function renderingFor(id: ApplicationId, secrets: Readonly<Record<string,
     secrets: new Map(Object.entries(secrets)),
     template: undefined,
     decrypted: nothingEncrypted,
+    self: undefined,
   });
 }
 

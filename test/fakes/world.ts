@@ -14,6 +14,8 @@ import { generate } from "./quadlet-generator.ts";
 export const searchPath = "/etc/containers/systemd";
 export const quadletDirectory = `${searchPath}/pgo`;
 
+export const selfDirectory = `${searchPath}/pgo-self`;
+
 const envDirectory = "/var/lib/pgo/env";
 
 export interface Ports {
@@ -286,8 +288,11 @@ export class World {
         );
         const candidates = [...staged].flatMap(([application, files]) =>
           files
-            .filter(({ path }) => placeOf(path).place === "quadlet")
-            .map(({ path, content }): [string, string] => [`${root}/${application}/${path}`, Buffer.from(content).toString()]),
+            .filter(({ path }) => ["quadlet", "self"].includes(placeOf(path).place))
+            .map(({ path, content }): [string, string] => [
+              `${root}/${application}/${placeOf(path).path}`,
+              Buffer.from(content).toString(),
+            ]),
         );
         const { stdout, stderr } = generate(
           new Map([...foreign.map(([path, { content }]): [string, string] => [path, content]), ...candidates]),
@@ -496,6 +501,8 @@ function pathOf(application: ApplicationId, file: RelativePath): string {
       return `/etc/systemd/system/${path}`;
     case "secret":
       throw new Error(`${file} is no file`);
+    case "self":
+      return `${selfDirectory}/${path}`;
   }
 }
 
@@ -503,6 +510,7 @@ function pathOf(application: ApplicationId, file: RelativePath): string {
 function pathIn(application: ApplicationId, path: string): RelativePath | undefined {
   const [quadlets, env] = [`${quadletDirectory}/${application}/`, `${envDirectory}/${application}/`];
   if (path.startsWith(quadlets)) return relativePath(path.slice(quadlets.length));
+  if (path.startsWith(`${selfDirectory}/`)) return marked("self", path.slice(selfDirectory.length + 1));
   return path.startsWith(env) ? marked("env", path.slice(env.length)) : undefined;
 }
 

@@ -71,7 +71,8 @@ export function openFiles(options: FilesOptions): Pick<Host, "placed" | "write" 
         for (const [path, file] of found) placed.set(place === "quadlet" ? path : marked(place, path), file);
       }
       for (const path of beside) {
-        const file = join(options.unitDirectory, placeOf(path).path);
+        const { top, parts } = siteOf(placeOf(path).place, application, placeOf(path).path, options);
+        const file = join(top, ...parts);
         const stats = await absentAs(undefined, lstat(file, { bigint: true }));
         const found = stats === undefined || stats.isDirectory() ? undefined : await placedFile(file, stats, look);
         if (found !== undefined) placed.set(path, found);
@@ -114,6 +115,8 @@ function siteOf(
       return { top: unitDirectory, parts: below };
     case "secret":
       throw new Error(`${path} is a Podman secret, and no file`);
+    case "self":
+      return { top: join(dirname(quadletDirectory), "pgo-self"), parts: below };
   }
 }
 

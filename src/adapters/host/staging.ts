@@ -55,7 +55,10 @@ export function isTorn({ stderr, root }: Pick<DryRun, "stderr" | "root">): boole
 
 function read(staged: Staged): readonly { readonly owner: ApplicationId; readonly path: string; readonly content: Uint8Array }[] {
   return [...staged].flatMap(([owner, files]) =>
-    files.filter(({ path }) => placeOf(path).place === "quadlet" && isRead(path)).map(({ path, content }) => ({ owner, path, content })),
+    files.flatMap(({ path: marked, content }) => {
+      const { place, path } = placeOf(marked);
+      return (place === "quadlet" || place === "self") && isRead(path) ? [{ owner, path, content }] : [];
+    }),
   );
 }
 

@@ -7,7 +7,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import type { Problem } from "../../core/bundle.ts";
 import { readEnvText, writeEnvText } from "../../core/env-text.ts";
 import { success, trouble, type Result } from "../../core/result.ts";
-import { codeOf, makePrivate, privateDirectory, removed, sweep, syncDirectory, writePrivate } from "./durable.ts";
+import { codeOf, makePrivate, privateDirectory, removed, sweep, syncDirectory, writeDurably } from "../durable.ts";
 
 export interface OwnSecrets {
   /** Writes `NAME=value` into a file of the own directory. The trouble says why not; no value is in it. */
@@ -88,7 +88,7 @@ function changed(file: string, change: (values: Values) => Values): Promise<Resu
         `the value of ${text.trouble} can't be written in dotenv's syntax, which has no escapes for quotes: all of ' " \` are in it, and a line break ` +
           'or a "#"; put it into a file of its own instead, and name that as { file = "…" }',
       );
-    if (after.size > 0) await writePrivate(file, Buffer.from(head + text.value));
+    if (after.size > 0) await writeDurably(file, Buffer.from(head + text.value));
     else {
       await removed(file);
       await syncDirectory(dirname(file));

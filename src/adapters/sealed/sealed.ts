@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 import { digestOf, type Digest } from "../../core/names.ts";
 import type { Sealed } from "../../ports.ts";
-import { codeOf, makePrivate, privateDirectory, removed, sweep, syncDirectory, writePrivate } from "./durable.ts";
+import { codeOf, makePrivate, privateDirectory, removed, sweep, syncDirectory, writeDurably } from "../durable.ts";
 
 /**
  * Opens `directory` (0700, made if it is missing; its files are 0600) and removes what a crash left. One process at a time may have it
@@ -33,7 +33,7 @@ export async function openSealed(directory: string): Promise<Sealed> {
       const digest = digestOf(content);
       try {
         // One that was damaged is written anew; of one that is whole its name may not be on the disk yet.
-        if ((await read(digest)) === undefined) await writePrivate(join(directory, digest), content);
+        if ((await read(digest)) === undefined) await writeDurably(join(directory, digest), content);
         else await syncDirectory(directory);
       } catch (error) {
         throw new Error(`write sealed file ${join(directory, digest)}`, { cause: error });
@@ -85,7 +85,7 @@ async function newKey(file: string): Promise<Buffer> {
   const key = randomBytes(keyLength);
   try {
     await privateDirectory(join(file, ".."));
-    await writePrivate(file, key);
+    await writeDurably(file, key);
   } catch (error) {
     throw new Error(`write the key of digests ${file}`, { cause: error });
   }

@@ -1,4 +1,4 @@
-/** Files for pgo's user alone, written so that a power cut leaves old or new. */
+/** Files written so that a power cut leaves old or new, most of them for pgo's user alone. Adapters share it. */
 
 import { randomBytes } from "node:crypto";
 import { constants } from "node:fs";
@@ -26,15 +26,15 @@ export async function makePrivate(directory: string): Promise<void> {
   if (((await lstat(directory)).mode & 0o7777) !== 0o700) await chmod(directory, 0o700);
 }
 
-/** Mode 0600, by a temporary name, fsync, rename, and fsync of the directory, which is there. */
-export async function writePrivate(path: string, content: Uint8Array): Promise<void> {
+/** By a temporary name, fsync, rename, and fsync of the directory, which is there. `mode`: its owner's alone, unless another is given. */
+export async function writeDurably(path: string, content: Uint8Array | string, mode = 0o600): Promise<void> {
   const interim = join(dirname(path), `.pgo-${randomBytes(12).toString("hex")}.tmp`);
   try {
     {
       await using file = await open(interim, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o600);
       await file.writeFile(content);
       // Not by open: that one goes through the umask.
-      await file.chmod(0o600);
+      await file.chmod(mode);
       await file.sync();
     }
     await rename(interim, path);
@@ -45,7 +45,7 @@ export async function writePrivate(path: string, content: Uint8Array): Promise<v
   await syncDirectory(dirname(path));
 }
 
-/** Removes what a crash left of `writePrivate`. `age`: only what is older, in milliseconds, where another process may be writing. */
+/** Removes what a crash left of `writeDurably`. `age`: only what is older, in milliseconds, where another process may be writing. */
 export async function sweep(directory: string, age = 0): Promise<void> {
   for (const name of await readdir(directory)) {
     if (!/^\.pgo-[0-9a-f]{24}\.tmp$/.test(name)) continue;

@@ -1,0 +1,191 @@
+/** pgo's own quadlet in Git: who may bring it, when it is handed over, and what becomes of one that does not work. */
+
+import assert from "node:assert/strict";
+import { suite, test } from "node:test";
+
+import { digestOf } from "../../src/core/names.ts";
+import { selfDirectory } from "../fakes/world.ts";
+import { Pgo, minute, service } from "./pgo.ts";
+
+const own = (version: number, more = "") => `[Container]\nImage=localhost/good:${version}\nContainerName=pgo\n${more}`;
+const web = "[Container]\nImage=localhost/good:1\n";
+
+/** A pgo that runs by its own quadlet, as bootstrap has placed it. */
+async function installed(self: object = { source: "fleet" }): Promise<Pgo> {
+  const pgo = new Pgo({ config: { self } });
+  pgo.world.edit(`${selfDirectory}/pgo.container`, own(1));
+  pgo.world.machine.reload();
+  pgo.world.machine.start(service("pgo"));
+  pgo.start();
+  await pgo.push({ "shop/web.container": web });
+  pgo.forget();
+  return pgo;
+}
+
+const placed = (pgo: Pgo, path = "pgo.container") => pgo.world.machine.files.get(`${selfDirectory}/${path}`)?.content;
+
+suite("a new version in Git", () => {
+  test("is handed over to, after all else of the commit, and told as a self-update", async () => {
+    await using pgo = await installed();
+    await pgo.push({ "a/pgo.container": own(2), "shop/web.container": web.replace("good:1", "good:2") });
+    assert.deepEqual(pgo.handovers.begun, ["localhost/good:2"]);
+    assert.equal(placed(pgo), own(2));
+    assert.deepEqual(
+      pgo.outcomes().map((line) => line.split(":")[0]),
+      ["shop deployed", "a deployed"],
+    );
+    const [last] = pgo.history("a");
+    assert.deepEqual([last?.cause, last?.outcome, last?.steps.map(({ kind }) => kind)], ["self-update", "deployed", ["hand-over"]]);
+    assert.match(last?.reasons[0] ?? "", /hand-over pgo\.service: pgo\.container changed/);
+    assert.deepEqual([pgo.store.rollouts(), pgo.world.violations], [[], []]);
+  });
+
+  test("that is what runs already is taken as it is: nothing is handed over", async () => {
+    await using pgo = await installed();
+    await pgo.push({ "a/pgo.container": own(1), "shop/web.container": web });
+    assert.deepEqual([pgo.handovers.begun, pgo.outcome("a")], [[], "deployed"]);
+    await pgo.pass(11 * minute);
+    assert.deepEqual(pgo.world.changes, []);
+  });
+
+  test("that does not work is rolled back, put into quarantine and not tried again; a newer one is", async () => {
+    await using pgo = await installed();
+    pgo.handovers.broken.set("localhost/good:2", "localhost/good:2: it crashes");
+    await pgo.push({ "a/pgo.container": own(2), "shop/web.container": web });
+    assert.equal(pgo.outcome("a"), "rolled-back");
+    assert.match(pgo.record("a")?.message ?? "", /it crashes; back on the last good version/);
+    assert.equal(placed(pgo), own(1));
+    await pgo.pass(20 * minute);
+    assert.deepEqual(pgo.handovers.begun, ["localhost/good:2"], "once");
+    await pgo.push({ "a/pgo.container": own(3), "shop/web.container": web });
+    assert.deepEqual([pgo.outcome("a"), pgo.handovers.begun.length], ["deployed", 2]);
+  });
+
+  test("whose image is not there is held, and this pgo goes on", async () => {
+    await using pgo = await installed();
+    await pgo.push({ "a/pgo.container": own(9), "shop/web.container": web });
+    assert.deepEqual([pgo.outcome("a"), pgo.handovers.begun], ["held", []]);
+    assert.equal(placed(pgo), own(1));
+  });
+
+  test("that the generator can't read is refused, and touches nothing", async () => {
+    await using pgo = await installed();
+    await pgo.push({ "a/pgo.container": own(2, "Bogus=1\n"), "shop/web.container": web });
+    assert.deepEqual([pgo.outcome("a"), pgo.handovers.begun], ["rejected", []]);
+  });
+
+  test("that goes from Git leaves pgo as it is", async () => {
+    await using pgo = await installed();
+    await pgo.push({ "a/pgo.container": own(2), "shop/web.container": web });
+    await pgo.push({ "shop/web.container": web });
+    assert.deepEqual([placed(pgo), pgo.record("a")], [own(2), undefined]);
+    assert.equal(pgo.world.machine.state(service("pgo")).active, "active");
+  });
+
+  test("that a person changes on the host is put right by another handover", async () => {
+    await using pgo = await installed();
+    await pgo.push({ "a/pgo.container": own(2), "shop/web.container": web });
+    pgo.world.edit(`${selfDirectory}/pgo.container`, own(1));
+    await pgo.pass(11 * minute);
+    assert.equal(placed(pgo), own(2));
+    assert.equal(pgo.history("a")[0]?.outcome, "repaired");
+  });
+
+  test("a person's drop-in beside it stays, one of Git's goes with Git's", async () => {
+    await using pgo = await installed();
+    pgo.world.edit(`${selfDirectory}/pgo.container.d/age.conf`, "[Container]\nLabel=a=1\n");
+    const dropIn = { "a/pgo.container.d/mine.conf": "[Container]\nLabel=b=1\n" };
+    await pgo.push({ "a/pgo.container": own(2), ...dropIn, "shop/web.container": web });
+    const sent = () => pgo.handovers.saved?.to.files.map(({ path }) => path).sort();
+    assert.deepEqual(sent(), ["pgo.container", "pgo.container.d/age.conf", "pgo.container.d/mine.conf"]);
+    await pgo.push({ "a/pgo.container": own(2), "shop/web.container": web });
+    assert.deepEqual(sent(), ["pgo.container", "pgo.container.d/age.conf"]);
+  });
+});
+
+suite("what may not be", () => {
+  test("a source that is not pgo's own is refused, with what to set", async () => {
+    await using pgo = await installed({});
+    await pgo.push({ "a/pgo.container": own(2), "shop/web.container": web });
+    assert.equal(pgo.outcome("a"), "rejected");
+    assert.match(pgo.record("a")?.message ?? "", /\[self\] source in the host's pgo\.toml/);
+    assert.equal(placed(pgo), own(1));
+  });
+
+  test("pgo's own source has no other of its names", async () => {
+    await using pgo = await installed();
+    await pgo.push({ "a/pgo.container": own(1), "b/other.container": `${web}ContainerName=pgo\n`, "shop/web.container": web });
+    assert.deepEqual([pgo.outcome("b"), pgo.outcome("a")], ["rejected", "deployed"]);
+  });
+
+  test("other units beside it are refused: a handover is of pgo alone", async () => {
+    await using pgo = await installed();
+    await pgo.push({ "a/pgo.container": own(2), "a/db.container": web, "shop/web.container": web });
+    assert.equal(pgo.outcome("a"), "rejected");
+    assert.match(pgo.record("a")?.message ?? "", /db\.container: is beside pgo\.container/);
+  });
+
+  test("what lies beside it in pgo's own repository is left in Git", async () => {
+    await using pgo = await installed();
+    await pgo.push({
+      "quadlet/pgo.container": own(2),
+      "quadlet/pgo-rootless.container": own(3),
+      "quadlet/install.sh": "#!/bin/sh\n",
+      "shop/web.container": web,
+    });
+    assert.deepEqual([pgo.outcome("quadlet"), pgo.handovers.begun], ["deployed", ["localhost/good:2"]]);
+    assert.equal(pgo.world.file("fleet/quadlet" as never, "install.sh"), undefined);
+  });
+});
+
+suite("a pgo that a handover has started", () => {
+  const trial = async (pgo: Pgo) => {
+    await pgo.push({ "a/pgo.container": own(2), "shop/web.container": web });
+    const { saved } = pgo.handovers;
+    assert.ok(saved);
+    pgo.handovers.saved = { ...saved, phase: { at: "switched" } };
+    pgo.kill();
+    pgo.forget();
+  };
+
+  test("says that it works and touches nothing until it is kept; then it goes on", async () => {
+    await using pgo = await installed();
+    await trial(pgo);
+    await pgo.push({ "a/pgo.container": own(2), "shop/web.container": web.replace("good:1", "good:2") });
+    await pgo.pass(10 * minute);
+    const { invocation } = pgo.world.machine.state(service("pgo"));
+    assert.deepEqual(pgo.handovers.answers, [{ schema: 1, invocation }]);
+    assert.deepEqual(pgo.world.changes, []);
+    const { saved } = pgo.handovers;
+    assert.ok(saved);
+    pgo.handovers.saved = { ...saved, phase: { at: "done" } };
+    await pgo.pass(3 * minute);
+    assert.equal(pgo.history("shop")[0]?.outcome, "deployed");
+    assert.match(pgo.world.changes.join(), /restart web\.service/);
+    assert.equal(pgo.handovers.cleared, 1);
+  });
+
+  test("waits with its word until systemd and Podman answer", async () => {
+    await using pgo = await installed();
+    await trial(pgo);
+    pgo.world.away = "connect to Podman: connection refused";
+    await pgo.pass(minute);
+    assert.deepEqual(pgo.handovers.answers, []);
+    pgo.world.away = undefined;
+    await pgo.pass(minute);
+    assert.deepEqual(
+      pgo.handovers.answers.map(({ trouble }) => trouble),
+      [undefined],
+    );
+  });
+
+  test("says what it can't read of the old one's state", async () => {
+    await using pgo = await installed();
+    await trial(pgo);
+    const record = pgo.record("shop");
+    assert.ok(record);
+    pgo.store.saveApplication({ ...record, lastGood: digestOf("lost") });
+    await pgo.pass(minute);
+    assert.match(pgo.handovers.answers[0]?.trouble ?? "", /the state database does not hold it/);
+  });
+});
