@@ -336,6 +336,7 @@ export class World {
         return;
       }
       case "remove-image":
+      case "hand-over":
       case "enable":
       case "disable":
       case "adopt":
