@@ -1,9 +1,11 @@
 /** The secrets that ctl keeps: written for their owner alone, read back exactly, told by name only. */
 
 import assert from "node:assert/strict";
-import { mkdir, readFile, readdir, stat, utimes, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { mkdir, readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { promisify } from "node:util";
 
 import { parse } from "dotenv";
 
@@ -65,13 +67,16 @@ test("what dotenv can't carry, and a file that is not all assignments, are refus
   assertSilent([refused, broken, unreadable, await store.list()]);
 });
 
-test("several at once all count, also when one was killed in the middle", async (t) => {
+test("several at once all count, in one process and in others", async (t) => {
   const own = await directory(t);
-  await writeFile(join(own, ".lock"), "");
-  await utimes(join(own, ".lock"), new Date(), new Date(Date.now() - 60_000));
   const names = Array.from({ length: 6 }, (_, index) => `V${String(index)}`);
-  const done = await Promise.all(names.map((name) => openOwnSecrets(own, []).set({ name, value: name, file: "ctl.env" })));
-  assert.ok(done.every(({ ok }) => ok));
+  const module = new URL("../../src/adapters/sealed/own-secrets.ts", import.meta.url);
+  const set = (name: string) => openOwnSecrets(own, []).set({ name, value: name, file: "ctl.env" });
+  const elsewhere = (name: string) => {
+    const script = `const { openOwnSecrets } = await import("${module.href}"); await openOwnSecrets(${JSON.stringify(own)}, []).set({ name: "${name}", value: "${name}", file: "ctl.env" });`;
+    return promisify(execFile)(process.execPath, ["--input-type=module", "--eval", script]);
+  };
+  await Promise.all(names.map((name, index) => (index % 2 === 0 ? set(name) : elsewhere(name))));
   assert.deepEqual(Object.keys(parse(await readFile(join(own, "ctl.env"), "utf8"))).sort(), names);
   assert.deepEqual(await readdir(own), ["ctl.env"]);
 });

@@ -1,6 +1,7 @@
 /** The `*.env` files that `ctl secret` writes: values that were given on the host by hand. */
 
-import { open, readFile, readdir, stat } from "node:fs/promises";
+import { readFile, readdir, stat } from "node:fs/promises";
+import { createServer, type Server } from "node:net";
 import { dirname, join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
@@ -97,30 +98,39 @@ function changed(file: string, change: (values: Values) => Values): Promise<Resu
   });
 }
 
-/** A lock that a crash left is taken over once it is older than any change takes. */
+/**
+ * One process at a time: whoever listens on a name in the kernel's own name space, which goes with its process (unix(7), abstract sockets).
+ * A lock file would outlive a crash, and could not be taken over without two taking it at once.
+ */
 async function locked(directory: string, work: () => Promise<Result<void, string>>): Promise<Result<void, string>> {
-  const lock = join(directory, ".lock");
+  const { dev, ino } = await stat(directory, { bigint: true });
   for (let tries = 0; tries < 300; tries++) {
-    try {
-      await using file = await open(lock, "wx", 0o600);
-      await file.close();
-    } catch (error) {
-      if (codeOf(error) !== "EEXIST") throw error;
-      const age = await stat(lock).then(
-        ({ mtimeMs }) => Date.now() - mtimeMs,
-        () => 0,
-      );
-      if (age > 10_000) await removed(lock);
-      else await pause(50);
+    const server = await listening(`\0pgo-secrets-${String(dev)}-${String(ino)}`);
+    if (server === undefined) {
+      await pause(50);
       continue;
     }
     try {
       return await work();
     } finally {
-      await removed(lock);
+      await new Promise((resolve) => server.close(resolve));
     }
   }
-  return trouble(`another ctl secret is at work in ${directory} and does not end: remove ${lock} if there is none`);
+  return trouble(`another ctl secret is at work in ${directory} and does not end: wait for it, or end it`);
+}
+
+/** Undefined where somebody else does. */
+function listening(name: string): Promise<Server | undefined> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", (error) => {
+      if (codeOf(error) === "EADDRINUSE") resolve(undefined);
+      else reject(error);
+    });
+    server.listen({ path: name }, () => {
+      resolve(server);
+    });
+  });
 }
 
 /** Undefined where there is no file. The trouble fits behind the file's name. */
