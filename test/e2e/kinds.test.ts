@@ -12,7 +12,19 @@ const examples = fileURLToPath(new URL("../../examples/kinds", import.meta.url))
 
 const services = [
   ...["shop-pod", "shop-web", "shop-api", "site", "busybox-image", "idle", "built", "worker@red", "worker@blue"],
-  ...["inner-network", "peer-a", "peer-b", "outsider", "web-front", "pair-network", "pair-one", "pair-two", "data-volume", "keeper"],
+  ...[
+    "inner-network",
+    "peer-a",
+    "peer-b",
+    "outsider",
+    "web-front",
+    "pair-network",
+    "pair-one",
+    "pair-two",
+    "data-volume",
+    "keeper",
+    "teller",
+  ],
 ].map((name) => `${name}.service`);
 
 // One on each Podman: pgo splits `.quadlets` files for both.
@@ -127,7 +139,7 @@ for (const { user, release } of [
       });
       await t.test("a value that changed on the host is in the Podman secret, and its user restarts alone", async () => {
         await host.sh(`echo TOKEN=two >${pgo.settings}/secrets/kinds.env`);
-        assert.deepEqual(await push({}), ["keeper.service"]);
+        assert.deepEqual(await push({}), ["teller.service"]);
         assert.equal((await host.sh("podman secret inspect --showsecret --format '{{.SecretData}}' token")).trim(), "two");
       });
       await t.test("a timer is enabled and waits; its service is not started, and a changed time restarts the timer alone", async () => {
