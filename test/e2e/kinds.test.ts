@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 
 import type { Change } from "../host/test-host.ts";
 import { Installed } from "./installed.ts";
+import { startRegistry } from "./registry.ts";
 import * as trees from "./tree.ts";
 
 const examples = fileURLToPath(new URL("../../examples/kinds", import.meta.url));
@@ -24,6 +25,8 @@ const services = [
     "data-volume",
     "keeper",
     "teller",
+    "words-artifact",
+    "reader",
   ],
 ].map((name) => `${name}.service`);
 
@@ -42,7 +45,9 @@ for (const { user, release } of [
         '[quadlet]\ndrift_interval = "1h"\nprune = "all"\n[health]\ndeadline = "60s"\ninterval = "500ms"\nmin_healthy_time = "1s"\n',
         "1h",
       );
-      const examplesThere = trees.tree(examples);
+      // Of these only a newer Podman knows the kind, and they need a registry: one test below.
+      const isArtifact = ([path]: readonly [string, unknown]) => path.startsWith("artifact/");
+      const examplesThere = Object.fromEntries(Object.entries(trees.tree(examples)).filter((one) => !isArtifact(one)));
       // A registry is not to be had: the image unit loads what the host has saved.
       const archive = "Image=docker-archive:/tmp/busybox.tar\nImageTag=docker.io/library/busybox:1.37";
       const files: Readonly<Record<string, Change>> = { ...examplesThere, "image/busybox.image": `[Image]\n${archive}\n` };
@@ -200,6 +205,28 @@ for (const { user, release } of [
         assert.equal((await host.systemctl(["show", "--property=RestartUSec", "--value", "web-front.service"])).stdout.trim(), "3s");
         assert.deepEqual(await push(changed("dropins/container.d/10-label.conf", "all=yes", "all=no")), ["web-front.service"]);
       });
+      if (release === "forky")
+        await t.test("an artifact is fetched and mounted, and another one restarts its user", async () => {
+          await startRegistry(host, 5000);
+          for (const [tag, word] of [
+            ["1", "one"],
+            ["2", "two"],
+          ] as const) {
+            const name = `127.0.0.1:5000/words:${tag}`;
+            await host.sh(`echo ${word} >/tmp/words && podman artifact add ${name} /tmp/words`);
+            await host.sh(`podman artifact push --tls-verify=false ${name} && podman artifact rm ${name}`);
+          }
+          const artifact = (tag: string) => ({
+            "artifact/words.artifact": `[Artifact]\nArtifact=127.0.0.1:5000/words:${tag}\nTLSVerify=false\n`,
+          });
+          const reader = Object.fromEntries(Object.entries(trees.tree(examples)).filter(isArtifact));
+          assert.deepEqual(await push({ ...reader, ...artifact("1") }), ["words-artifact.service", "reader.service"]);
+          assert.equal(await host.sh("podman exec systemd-reader cat /words"), "one");
+          assert.deepEqual(await push(artifact("2")), ["words-artifact.service", "reader.service"]);
+          assert.equal(await host.sh("podman exec systemd-reader cat /words"), "two");
+          assert.deepEqual(await push({ artifact: null }), []);
+          assert.equal(await pgo.isActive("reader.service"), false);
+        });
       await t.test("what leaves Git leaves the host: services, files, links and networks", async () => {
         const gone = Object.fromEntries(
           [
