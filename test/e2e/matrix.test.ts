@@ -5,8 +5,9 @@ import { test } from "node:test";
 import { runTrack } from "../matrix/run-track.ts";
 import { tracks } from "../matrix/world.ts";
 
-test("pgo killed, and the power cut, at eight exact places of rollouts there and back", async (t) => {
+test("pgo killed, and the power cut, at eight exact places of rollouts", async (t) => {
   const [shop] = tracks;
-  const transitions = shop.transitions.filter(({ name }) => name !== "b to a bad a and back");
+  // Ways back take twice the time; crash.test.ts has some.
+  const transitions = shop.transitions.filter(({ outcome }) => outcome === "deployed");
   await runTrack(t, { track: { ...shop, transitions }, points: 8, seed: 7 });
 });

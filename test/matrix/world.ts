@@ -1,4 +1,4 @@
-/** What the kill matrix rolls out: two applications that go between states, so that every kind of step comes up, and one that nothing concerns. */
+/** What the kill matrix rolls out: applications that go between states, so that every kind of step comes up, and one that nothing concerns. */
 
 import type { Step } from "../../src/core/plan.ts";
 import type { Change, TestHost } from "../host/test-host.ts";
