@@ -46,7 +46,8 @@ for (const user of ["root", "edge"] as const)
   test(`${user}: pgo is replaced from Git, or stays`, async (t) => {
     const pgo = await Installed.up(t, { user, config, files: { "shop/web.container": web("good", 8081) } });
     const { host, repository } = pgo;
-    for (const [name, line] of Object.entries(versions))
+    const needed = new Set<string>(["second", "third", "crashing", ...faulty[user].map(([tag]) => tag)]);
+    for (const [name, line] of Object.entries(versions).filter(([tag]) => needed.has(tag)))
       await host.exec(["podman", "build", "--quiet", "--pull=never", "--tag", `localhost/pgo:${name}`, "-"], {
         input: `FROM localhost/pgo:latest\n${line}\n`,
         timeout: 300_000,

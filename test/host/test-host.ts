@@ -145,11 +145,12 @@ export class TestHost {
     return code === 0 ? { status: Number(stderr), body: stdout } : { status: 0, body: stderr };
   }
 
-  /** Asks again and again until the answer is truthy, and returns it. An error counts as "not yet". */
+  /** Asks again and again until the answer is truthy, and returns it. An error counts as "not yet". Half of the time is left to what is waited for. */
   async waitFor<T>(what: string, ask: () => Promise<T> | T, timeout = 30_000): Promise<NonNullable<T>> {
     const end = performance.now() + timeout;
     let last: unknown;
     do {
+      const asked = performance.now();
       try {
         const answer = await ask();
         if (answer) return answer;
@@ -157,7 +158,8 @@ export class TestHost {
       } catch (error) {
         last = error;
       }
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      const took = performance.now() - asked;
+      await new Promise((resolve) => setTimeout(resolve, Math.min(Math.max(took, 50), 1000)));
     } while (performance.now() < end);
     throw new Error(`${this.name}: waited ${timeout} ms in vain for ${what}; last: ${String(last)}`, { cause: last });
   }
