@@ -348,6 +348,23 @@ export interface Handovers {
   clear(signal: AbortSignal): Promise<boolean>;
 }
 
+/** What a handover leaves on disk, for what carries it out (controller/carry.ts). */
+export interface HandoverFiles {
+  /** Undefined where none was ever begun. Throws where there is something else in its place. */
+  read(): Promise<Handover | undefined>;
+  save(record: Handover): Promise<void>;
+  answer(): Promise<Answer | undefined>;
+  saveAnswer(answer: Answer): Promise<void>;
+  /** A copy of a database that nobody has open, its write-ahead log with it; whole when this returns. */
+  copyDatabase(database: string): Promise<void>;
+  /** Puts the copy in the database's place, which nobody has open. Safe to do twice. */
+  restoreDatabase(database: string): Promise<void>;
+  /** No error where there is none. */
+  forgetCopy(): Promise<void>;
+  /** Writes one version's quadlet, and removes what only the other one has. */
+  place(directory: string, side: Side, other: Side): Promise<void>;
+}
+
 // ---- State ----
 
 /** Every method is one short synchronous transaction; `atomically` makes one of several. */

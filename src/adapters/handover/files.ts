@@ -4,22 +4,9 @@ import { constants, existsSync } from "node:fs";
 import { copyFile, mkdir, open, readFile, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
-import { readAnswer, readHandover, type Answer, type Handover, type Side } from "../../core/handover.ts";
+import { readAnswer, readHandover, type Side } from "../../core/handover.ts";
+import type { HandoverFiles } from "../../ports.ts";
 import { makePrivate, privateDirectory, removed, syncDirectory, writeDurably } from "../durable.ts";
-
-export interface HandoverFiles {
-  /** Undefined where none was ever begun. Throws where there is something else in its place. */
-  read(): Promise<Handover | undefined>;
-  save(record: Handover): Promise<void>;
-  answer(): Promise<Answer | undefined>;
-  saveAnswer(answer: Answer): Promise<void>;
-  /** A copy of a database that nobody has open, its write-ahead log with it; whole when this returns. */
-  copyDatabase(database: string): Promise<void>;
-  /** Puts the copy in the database's place, which nobody has open. Safe to do twice. */
-  restoreDatabase(database: string): Promise<void>;
-  /** No error where there is none. */
-  forgetCopy(): Promise<void>;
-}
 
 export function openHandoverFiles(state: string): HandoverFiles {
   const directory = join(state, "handover");
@@ -50,7 +37,8 @@ export function openHandoverFiles(state: string): HandoverFiles {
     },
     async restoreDatabase(database) {
       // Without its log first: one of the other database would be played into this one.
-      for (const suffix of ["-wal", "-shm"]) await removed(database + suffix);
+      // And without itself: it may have left no room for the copy.
+      for (const suffix of ["-wal", "-shm", ""]) await removed(database + suffix);
       await syncDirectory(dirname(database));
       for (const suffix of ["", "-wal"]) {
         if (!existsSync(copy + suffix)) continue;
@@ -59,6 +47,8 @@ export function openHandoverFiles(state: string): HandoverFiles {
       }
       await syncDirectory(dirname(database));
     },
+    place: placeQuadlet,
+
     async forgetCopy() {
       for (const suffix of ["", "-wal"]) await rm(copy + suffix, { force: true });
     },
@@ -69,7 +59,7 @@ export function openHandoverFiles(state: string): HandoverFiles {
 export async function quadletFiles(directory: string): Promise<Side["files"]> {
   const found: Side["files"] = [];
   for (const below of ["", "pgo.container.d"]) {
-    const names = await readdir(join(directory, below), { withFileTypes: true }).catch(() => []);
+    const names = existsSync(join(directory, below)) ? await readdir(join(directory, below), { withFileTypes: true }) : [];
     for (const one of names) {
       const isOwn = below === "" ? one.name === "pgo.container" : one.name.endsWith(".conf");
       if (one.isFile() && isOwn)
@@ -80,7 +70,7 @@ export async function quadletFiles(directory: string): Promise<Side["files"]> {
 }
 
 /** Writes one version's files, and removes those that only the other one has. */
-export async function placeQuadlet(directory: string, side: Side, other: Side): Promise<void> {
+async function placeQuadlet(directory: string, side: Side, other: Side): Promise<void> {
   for (const { path, text } of side.files) {
     await mkdir(dirname(join(directory, path)), { recursive: true, mode: 0o755 });
     await writeDurably(join(directory, path), text, 0o644);
