@@ -8,6 +8,7 @@ import type { Trial } from "../core/judgement.ts";
 import type { Draft } from "../core/layout.ts";
 import type { ApplicationId, Digest, RelativePath } from "../core/names.ts";
 import { policyOf } from "../core/policy-config.ts";
+import type { Target } from "../core/rollout.ts";
 import { recalledRendering, type Rendering, type TemplateRenderer } from "../core/rendering.ts";
 import type { SelfSite } from "../core/self-quadlet.ts";
 import type { Clock, Git, Handovers, Host, Journal, Podman, Prober, Sealed, Secrets, Store, StoredBundle } from "../ports.ts";
@@ -91,6 +92,11 @@ export class Bundles {
   keep(digests: ReadonlySet<Digest>): void {
     for (const digest of this.#made.keys()) if (!digests.has(digest)) this.#made.delete(digest);
   }
+}
+
+/** What a rollout goes to; undefined: the application is taken away. */
+export function bundleOf(target: Target, { bundles }: Pick<Context, "bundles">): Bundle | undefined {
+  return target === "absent" ? undefined : bundles.get(target);
 }
 
 /** The last good bundles of all applications. */

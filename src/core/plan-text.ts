@@ -49,32 +49,8 @@ export function found(steps: readonly { readonly kind: string; readonly target: 
 /** A plan in lines: `+` new, `~` changed, `-` removed files, then what happens to services. */
 export function explain(steps: readonly Step[]): readonly string[] {
   return steps.map((step) => {
-    switch (step.kind) {
-      case "write":
-        return `${step.replaces === undefined ? "+" : "~"} ${targetOf(step)}`;
-      case "remove":
-        return `- ${targetOf(step)}`;
-      case "reload":
-        return `  daemon-reload: ${step.because}`;
-      case "stop":
-      case "start":
-      case "restart":
-      case "enable":
-      case "disable":
-      case "revive":
-      case "adopt":
-      case "give-back":
-      case "reset-failed":
-      case "reload-service":
-      case "signal":
-      case "keep":
-      case "hand-over":
-      case "remove-network":
-      case "backup-volume":
-      case "remove-volume":
-      case "restore-volume":
-      case "remove-image":
-        return `  ${step.kind} ${targetOf(step)}: ${step.because}`;
-    }
+    if (step.kind === "write") return `${step.replaces === undefined ? "+" : "~"} ${targetOf(step)}`;
+    if (step.kind === "remove") return `- ${targetOf(step)}`;
+    return step.kind === "reload" ? `  daemon-reload: ${step.because}` : `  ${step.kind} ${targetOf(step)}: ${step.because}`;
   });
 }

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 
 import { digestOf } from "../../src/core/names.ts";
+import { digestOfId } from "../fakes/machine.ts";
 import { selfDirectory } from "../fakes/world.ts";
 import { Pgo, minute, service } from "./pgo.ts";
 
@@ -100,6 +101,42 @@ suite("a new version in Git", () => {
     assert.deepEqual(sent(), ["pgo.container", "pgo.container.d/age.conf", "pgo.container.d/mine.conf"]);
     await pgo.push({ "a/pgo.container": own(2), "shop/web.container": web });
     assert.deepEqual(sent(), ["pgo.container", "pgo.container.d/age.conf"]);
+  });
+});
+
+suite("a floating tag of pgo's own, with track_digests", () => {
+  const name = "registry.example.com/pgo:latest";
+  const floating = `[Container]\nImage=${name}\nContainerName=pgo\n`;
+  const moved = async (pgo: Pgo) => {
+    pgo.world.publish(name, "one", "good");
+    await pgo.world.ports.podman.pull(name, undefined, new AbortController().signal);
+    pgo.world.edit(`${selfDirectory}/pgo.container`, floating);
+    pgo.world.machine.reload();
+    pgo.world.machine.start(service("pgo"));
+    pgo.start();
+    await pgo.push({ "a/pgo.container": floating, "shop/web.container": web });
+    assert.deepEqual([pgo.outcome("a"), pgo.handovers.begun], ["deployed", []]);
+    pgo.world.publish(name, "two", "good");
+  };
+  const config = { config: { self: { source: "fleet" }, quadlet: { track_digests: true } } };
+  const two = `registry.example.com/pgo@${digestOfId("two")}`;
+
+  test("that moved is handed over to as well, held at its digest", async () => {
+    await using pgo = new Pgo(config);
+    await moved(pgo);
+    await pgo.pass(120 * minute);
+    assert.deepEqual([pgo.outcome("a"), pgo.handovers.begun], ["deployed", [two]]);
+    assert.match(placed(pgo, "pgo.container.d/zz-pgo-image.conf") ?? "", new RegExp(`^Image=${two}$`, "m"));
+    assert.equal(pgo.history("a")[0]?.cause, "self-update");
+  });
+
+  test("that moved to one that does not work is tried once, and the old one stays", async () => {
+    await using pgo = new Pgo(config);
+    await moved(pgo);
+    pgo.handovers.broken.set(two, `${two}: it crashes`);
+    await pgo.pass(300 * minute);
+    assert.deepEqual([pgo.outcome("a"), pgo.handovers.begun], ["rolled-back", [two]]);
+    assert.doesNotMatch(placed(pgo, "pgo.container.d/zz-pgo-image.conf") ?? "", new RegExp(two));
   });
 });
 

@@ -27,7 +27,7 @@ export interface Shown {
 }
 
 /** Short times, so that a test takes seconds; jitter and backoff stay. */
-const quick = `
+export const quick = `
 [quadlet]
 drift_interval = "3s"
 [health]

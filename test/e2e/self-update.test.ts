@@ -3,18 +3,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Installed, web } from "./installed.ts";
+import { Installed, quick, web } from "./installed.ts";
 
-const config = `
+const config = `${quick}
 [self]
 source = "fleet"
 deadline = "30s"
-[quadlet]
-drift_interval = "3s"
-[health]
-deadline = "20s"
-interval = "500ms"
-min_healthy_time = "1s"
 `;
 
 /** Other versions, made of the one that is installed. */

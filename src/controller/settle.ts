@@ -1,0 +1,129 @@
+/** The end of a rollout: what is remembered of it, what is live from then on, and what is told. */
+
+import type { Bundle } from "../core/bundle.ts";
+import { filesOf } from "../core/moves.ts";
+import type { Digest, RelativePath, ServiceName } from "../core/names.ts";
+import { freshStart, unknownStart } from "../core/observe.ts";
+import type { Settled, Target } from "../core/rollout.ts";
+import type { ApplicationRecord, ContainerRow } from "../ports.ts";
+import { bundleOf, type Context } from "./context.ts";
+import { worst, type Verification } from "./verify.ts";
+
+/** How a rollout ended, beside what its own phases know. */
+export interface Ending {
+  readonly verification: Verification | undefined;
+  readonly passedOn?: ReadonlySet<ServiceName>;
+}
+
+/** The end, in one transaction: history, what is live now, quarantine, inventory. Then it is told. */
+export function settle(settled: Settled, { verification, passedOn = new Set() }: Ending, context: Context): Settled {
+  const { store, journal } = context;
+  const live = settled.shows ?? settled.fallback;
+  const before = servicesOf(settled.fallback, context);
+  const after = servicesOf(live, context);
+  store.atomically(() => {
+    store.finishDeployment(settled);
+    store.endRollout(settled.application);
+    if (settled.outcome === "rolled-back" || (settled.outcome === "failed" && settled.goal !== settled.fallback))
+      if (settled.goal !== "absent")
+        store.quarantine({
+          application: settled.application,
+          digest: settled.goal,
+          reason: messageOf(settled),
+          since: settled.finishedAt,
+        });
+    if (live === "absent" && settled.outcome === "deployed" && passedOn.size === 0) {
+      store.forgetApplication(settled.application);
+      return;
+    }
+    const bundle = bundleOf(live, context);
+    if (settled.shows !== undefined) {
+      for (const { service } of store.adoptions(settled.application)) if (!after.has(service)) store.forgetStarted(service);
+      store.forgetAdoptions(settled.application);
+      store.forgetAsides(settled.application);
+      // From here on there is data in it.
+      for (const [service, { digest }] of store.started(settled.application))
+        if (digest === freshStart.digest) store.saveStarted(settled.application, service, unknownStart);
+    }
+    // Else it stays as wide as it was: something of the goal may still be there, and is to be taken away.
+    // And what is passed on stays this application's, to be stopped, until the other one takes it.
+    const left = filesOf(bundleOf(settled.fallback, context), passedOn);
+    if (settled.shows !== undefined)
+      store.saveInventory(
+        settled.application,
+        new Map<RelativePath, Digest>([...left, ...(bundle?.files ?? [])].map((file) => [file.path, file.digest])),
+      );
+    store.saveApplication(recordOf(settled, live, verification, context));
+    store.saveHealth(settled.application, verification?.verdicts ?? [], settled.finishedAt);
+    if (bundle !== undefined) store.saveContainers(settled.deployment, containersOf(bundle, verification));
+  });
+  journal.tell({
+    type: "outcome",
+    application: settled.application,
+    outcome: settled.outcome,
+    revision: settled.revision,
+    deployment: settled.deployment,
+    message: messageOf(settled),
+    ms: settled.finishedAt.getTime() - settled.startedAt.getTime(),
+  });
+  for (const { service, health } of verification?.verdicts ?? [])
+    journal.tell({ type: "health", application: settled.application, service, health });
+  for (const service of before) if (!after.has(service)) journal.tell({ type: "gone", application: settled.application, service });
+  if (live === "absent" && settled.outcome === "deployed")
+    journal.tell({ type: "gone", application: settled.application, service: undefined });
+  return settled;
+}
+
+/** What is told of it outside its own entry in history. */
+function messageOf({ outcome, description, deployment }: Settled): string {
+  return outcome === "rolled-back" || outcome === "failed" ? `${description}: see ctl show ${deployment}` : description;
+}
+
+function recordOf(settled: Settled, live: Target, verification: Verification | undefined, { store }: Context): ApplicationRecord {
+  const before = store.application(settled.application);
+  const good = settled.outcome === "deployed" || settled.outcome === "repaired";
+  const said = { outcome: settled.outcome, since: settled.finishedAt, message: messageOf(settled), held: undefined };
+  // A repair of what runs does not answer why it is not what Git wants.
+  const waits =
+    settled.outcome === "repaired" &&
+    before !== undefined &&
+    (["rejected", "held", "rolled-back"].includes(before.outcome) || (live === "absent" && before.outcome === "failed"));
+  const held = before?.outcome === "failed" ? undefined : before?.held;
+  return {
+    id: settled.application,
+    revision: good ? settled.revision : before?.revision,
+    lastGood: live === "absent" ? undefined : live,
+    desired: before?.desired,
+    ...(waits ? { outcome: before.outcome, since: before.since, message: before.message, held } : said),
+    health: verification === undefined ? "unknown" : worst(verification.verdicts.map((verdict) => verdict.health)),
+    suspended: before?.suspended,
+    seen: before?.seen,
+    pinnedAgainst:
+      settled.cause === "rollback" && good
+        ? before?.desired?.digest
+        : (settled.cause === "commit" || settled.cause === "self-update") && good
+          ? undefined
+          : before?.pinnedAgainst,
+  };
+}
+
+function containersOf(bundle: Bundle, verification: Verification | undefined): readonly ContainerRow[] {
+  const verdicts = new Map(verification?.verdicts.map((verdict) => [verdict.service, verdict.health]));
+  return bundle.units
+    .filter((unit) => unit.kind === "container")
+    .map((unit) => {
+      const container = verification?.containers.get(unit.service);
+      const health = verdicts.get(unit.service) ?? "unknown";
+      return {
+        service: unit.service,
+        quadlet: unit.name,
+        imageId: container?.imageId ?? "",
+        status: container?.state ?? "unknown",
+        health,
+      };
+    });
+}
+
+function servicesOf(target: Target, context: Context): ReadonlySet<ServiceName> {
+  return new Set(bundleOf(target, context)?.units.map((unit) => unit.service));
+}
