@@ -342,6 +342,8 @@ export interface Handovers {
   begin(record: Handover, signal: AbortSignal): Promise<Result<void, string>>;
   /** The same for one that is saved: nothing where it is being carried out already. */
   pursue(record: Handover, signal: AbortSignal): Promise<Result<void, string>>;
+  /** Ends one that can't be carried out: stopped, and not begun by the next boot. For the old pgo, while it runs. */
+  abandon(because: string, signal: AbortSignal): Promise<void>;
   /** What a pgo on trial says of itself. */
   answer(answer: Answer): Promise<void>;
   /** Takes away what carried it out; false while that still runs. */

@@ -28,16 +28,23 @@ export async function handOver(step: HandOver, deployment: number, context: Cont
     const record = isOurs ? saved : await intention(step, deployment, context, signal);
     if (typeof record === "string") return trouble(record);
     const begun = isOurs ? await handovers.pursue(record, signal) : await handovers.begin(record, signal);
-    if (!begun.ok) return trouble(`hand over to the new pgo: ${begun.trouble}`);
+    if (!begun.ok) return giveUp(begun.trouble, context, signal);
   }
   const until = clock.monotonic() + 2 * (config.self.deadline + margin);
   for (;;) {
     const now = await handovers.record();
     if (now?.phase.at === "done") return success(undefined);
     if (now?.phase.at === "undone") return trouble(now.phase.because);
-    if (clock.monotonic() > until) return trouble(`hand over to the new pgo: no sign of its end: see ${logs} pgo-handover.service`);
+    if (clock.monotonic() > until) return giveUp(`no sign of its end: see ${logs} pgo-handover.service`, context, signal);
     await clock.sleep(moment, signal);
   }
+}
+
+/** Nothing may begin it later, when the history has long said that it failed. */
+async function giveUp(because: string, { handovers }: Context, signal: AbortSignal): Promise<Result<void, string>> {
+  const said = `hand over to the new pgo: ${because}`;
+  await handovers.abandon(said, signal);
+  return trouble(said);
 }
 
 /** What is to be done, complete; or why it can't be. */

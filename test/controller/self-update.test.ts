@@ -69,6 +69,20 @@ suite("a new version in Git", () => {
     assert.equal(placed(pgo), own(1));
   });
 
+  test("that the host can't begin, or that comes to nothing, is given up for good: no boot begins it later", async () => {
+    for (const [stands, why] of [
+      [(pgo: Pgo) => (pgo.handovers.refusal = "enable pgo-handover.service: refused"), /enable pgo-handover\.service: refused/],
+      [(pgo: Pgo) => (pgo.handovers.isStuck = true), /no sign of its end: see journalctl -u pgo-handover\.service/],
+    ] as const) {
+      await using pgo = await installed();
+      stands(pgo);
+      await pgo.push({ "a/pgo.container": own(2), "shop/web.container": web });
+      await pgo.pass(20 * minute);
+      assert.deepEqual([pgo.outcome("a"), pgo.handovers.saved?.phase.at, pgo.handovers.begun.length], ["rolled-back", "undone", 1]);
+      assert.match(pgo.record("a")?.message ?? "", why);
+    }
+  });
+
   test("that the generator can't read is refused, and touches nothing", async () => {
     await using pgo = await installed();
     await pgo.push({ "a/pgo.container": own(2, "Bogus=1\n"), "shop/web.container": web });

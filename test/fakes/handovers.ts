@@ -2,7 +2,7 @@
 
 import type { Answer, Handover, Side } from "../../src/core/handover.ts";
 import type { ServiceName } from "../../src/core/names.ts";
-import { success } from "../../src/core/result.ts";
+import { success, trouble } from "../../src/core/result.ts";
 import type { Handovers } from "../../src/ports.ts";
 import { selfDirectory, type World } from "./world.ts";
 
@@ -14,6 +14,10 @@ export class FakeHandovers implements Handovers {
   readonly begun: string[] = [];
   readonly answers: Answer[] = [];
   saved: Handover | undefined;
+  /** Why the host can't begin it. */
+  refusal: string | undefined;
+  /** What carries it out never comes to anything. */
+  isStuck = false;
   cleared = 0;
   readonly #world: World;
 
@@ -32,6 +36,9 @@ export class FakeHandovers implements Handovers {
 
   begin(record: Handover): ReturnType<Handovers["begin"]> {
     this.begun.push(record.to.image);
+    this.saved = record;
+    if (this.refusal !== undefined) return Promise.resolve(trouble(this.refusal));
+    if (this.isStuck) return Promise.resolve(success(undefined));
     const because = this.broken.get(record.to.image);
     if (because === undefined)
       for (const { path, text } of record.to.files)
@@ -46,6 +53,11 @@ export class FakeHandovers implements Handovers {
 
   pursue(record: Handover): ReturnType<Handovers["begin"]> {
     return this.begin(record);
+  }
+
+  abandon(because: string): Promise<void> {
+    if (this.saved !== undefined) this.saved = { ...this.saved, phase: { at: "undone", because } };
+    return Promise.resolve();
   }
 
   answer(answer: Answer): Promise<void> {

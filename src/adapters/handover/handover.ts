@@ -2,7 +2,7 @@
 
 import { dirname, join } from "node:path";
 
-import { handoverUnit, handoverUnitText, type Handover } from "../../core/handover.ts";
+import { handoverUnit, handoverUnitText, hasEnded, isOnTrial, type Handover } from "../../core/handover.ts";
 import { serviceName } from "../../core/names.ts";
 import { success } from "../../core/result.ts";
 import type { Handovers, Host } from "../../ports.ts";
@@ -45,6 +45,12 @@ export function openHandovers({ state, unitDirectory, directory, mode, host }: H
     async pursue(record, signal) {
       const state = (await host.services([service], signal)).get(service);
       return state?.active === "active" || state?.active === "activating" ? success(undefined) : start(record, signal);
+    },
+    async abandon(because, signal) {
+      await host.job("stop", service, signal);
+      const record = await files.read();
+      if (record !== undefined && !hasEnded(record) && !isOnTrial(record))
+        await files.save({ ...record, phase: { at: "undone", because } });
     },
     async clear(signal) {
       const state = (await host.services([service], signal)).get(service);
