@@ -23,7 +23,8 @@ type HandOver = Extract<Step, { kind: "hand-over" }>;
 export async function handOver(step: HandOver, deployment: number, context: Context, signal: AbortSignal): Promise<Result<void, string>> {
   const { handovers, clock, config, logs } = context;
   const saved = await handovers.record();
-  const isOurs = saved?.deployment === deployment;
+  // One rollout has two where the new pgo was kept, and then did not stay healthy.
+  const isOurs = saved?.deployment === deployment && leadsTo(saved, step);
   if (!isOurs || !hasEnded(saved)) {
     const record = isOurs ? saved : await intention(step, deployment, context, signal);
     if (typeof record === "string") return trouble(record);
@@ -38,6 +39,11 @@ export async function handOver(step: HandOver, deployment: number, context: Cont
     if (clock.monotonic() > until) return giveUp(`no sign of its end: see ${logs} pgo-handover.service`, context, signal);
     await clock.sleep(moment, signal);
   }
+}
+
+function leadsTo({ to }: Handover, { image, files }: HandOver): boolean {
+  const texts = new Map(to.files.map(({ path, text }) => [path, text]));
+  return to.image === image && files.every((file) => texts.get(placeOf(file.path).path) === Buffer.from(file.content).toString("utf8"));
 }
 
 /** Nothing may begin it later, when the history has long said that it failed. */

@@ -234,6 +234,10 @@ async function goBack(saved: Reverting, context: Context, signal: AbortSignal): 
     const said = `${rollout.because}; going back failed too: ${trouble}; mend the host or push a fix`;
     return settle(stuck(rollout, now, said), { verification }, context);
   }
+  if (rollout.fallback === "absent" && rollout.cause === "self-update" && (await context.handovers.record())?.phase.at !== "undone") {
+    const said = `${rollout.because}; it runs on, since Git has no earlier version of pgo to go back to: push a fix`;
+    return settle(stuck(rollout, now, said), { verification }, context);
+  }
   const said =
     rollout.fallback === "absent" && rollout.cause !== "self-update"
       ? `${rollout.because}; ${wasAdopting ? "it was taken away again, and what was there before it is back" : "there was nothing to go back to, so it was taken away again"}`

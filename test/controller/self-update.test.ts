@@ -69,6 +69,25 @@ suite("a new version in Git", () => {
     assert.equal(placed(pgo), own(1));
   });
 
+  test("that was kept, and then is not healthy, is handed back from", async () => {
+    await using pgo = await installed();
+    await pgo.push({ "a/pgo.container": own(2), "shop/web.container": web });
+    const sick = "[Container]\nImage=localhost/sick:1\nContainerName=pgo\nHealthCmd=true\n";
+    await pgo.push({ "a/pgo.container": sick, "shop/web.container": web });
+    await pgo.pass(2 * minute);
+    assert.deepEqual(pgo.handovers.begun, ["localhost/good:2", "localhost/sick:1", "localhost/good:2"]);
+    assert.deepEqual([placed(pgo), pgo.outcome("a")], [own(2), "rolled-back"]);
+  });
+
+  test("that is the first in Git, was kept, and then is not healthy, runs on and is told", async () => {
+    await using pgo = await installed();
+    const sick = "[Container]\nImage=localhost/sick:1\nContainerName=pgo\nHealthCmd=true\n";
+    await pgo.push({ "a/pgo.container": sick, "shop/web.container": web });
+    await pgo.pass(2 * minute);
+    assert.deepEqual([placed(pgo), pgo.outcome("a")], [sick, "failed"]);
+    assert.match(pgo.record("a")?.message ?? "", /it runs on, since Git has no earlier version of pgo to go back to/);
+  });
+
   test("that the host can't begin, or that comes to nothing, is given up for good: no boot begins it later", async () => {
     for (const [stands, why] of [
       [(pgo: Pgo) => (pgo.handovers.refusal = "enable pgo-handover.service: refused"), /enable pgo-handover\.service: refused/],
