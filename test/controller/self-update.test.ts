@@ -77,6 +77,11 @@ suite("a new version in Git", () => {
     await pgo.pass(2 * minute);
     assert.deepEqual(pgo.handovers.begun, ["localhost/good:2", "localhost/sick:1", "localhost/good:2"]);
     assert.deepEqual([placed(pgo), pgo.outcome("a")], [own(2), "rolled-back"]);
+    assert.deepEqual(
+      pgo.history("a").map(({ outcome }) => outcome),
+      ["rolled-back", "deployed"],
+      "in one rollout, and none to put it right",
+    );
   });
 
   test("that is the first in Git, was kept, and then is not healthy, runs on and is told", async () => {
