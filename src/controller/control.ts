@@ -12,6 +12,8 @@ import type { Occasion } from "./pass.ts";
 import { judged, passedOnBy, turnsOf } from "./revision.ts";
 import { emptiness } from "./seen.ts";
 import { planned } from "./planned.ts";
+import { askedOnce } from "./preflight.ts";
+import { lastGoods, takeSurvey } from "./survey.ts";
 import { rollOut } from "./rollout.ts";
 import { resume, suspend } from "./suspend.ts";
 import { applicationOf, isSource } from "./target.ts";
@@ -139,13 +141,16 @@ async function planSource(name: SourceName, context: Context, signal: AbortSigna
       return [application, passedOnBy(application, { turns, candidates, later }, context)];
     }),
   );
+  const wanted = [...candidates.values()].flatMap((candidate) => (candidate.kind === "bundle" ? [candidate.bundle] : []));
+  const survey = await takeSurvey([...lastGoods(context.store.applications(), context), ...wanted], context, signal);
+  const asked = { survey, answers: askedOnce(context, signal) };
   const found: PlannedApplication[] = [];
   for (const [application, candidate] of candidates) {
     // Of a source that belongs to this one, the plan is its own.
     if (partsOf(application).source !== name) continue;
     const passedOn = passes.get(application) ?? new Set<ServiceName>();
     const others = [...passes.values()].flatMap((services) => [...services]).filter((service) => !passedOn.has(service));
-    found.push(await planned({ application, candidate, passedOn, taken: new Set(others) }, context, signal));
+    found.push(await planned({ application, candidate, passedOn, taken: new Set(others), seen: asked }, context, signal));
   }
   return found;
 }

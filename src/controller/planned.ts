@@ -10,13 +10,15 @@ import type { PlannedApplication } from "../core/report.ts";
 import { adoptionsOf } from "./adopt.ts";
 import { decisionOf, type Case } from "./act.ts";
 import type { Context } from "./context.ts";
-import { observe } from "./observe.ts";
-import { preflight } from "./preflight.ts";
+import { observe, type Survey } from "./observe.ts";
+import { preflight, type HostAnswers } from "./preflight.ts";
 
 /** An application in a plan of all. */
 export interface Part extends Pick<Case, "application" | "candidate" | "passedOn"> {
   /** Services that another application would have passed on by then. */
   readonly taken: ReadonlySet<ServiceName>;
+  /** What was asked for all of them at once. */
+  readonly seen: { readonly survey: Survey; readonly answers: HostAnswers };
 }
 
 /** Of an application that is suspended, what waits. */
@@ -65,14 +67,14 @@ async function planOf(part: Part, decision: Decision, context: Context, signal: 
 }
 
 async function stepsTo(
-  { application, passedOn, taken }: Part,
+  { application, passedOn, taken, seen: { survey, answers } }: Part,
   { goal, live }: { readonly goal: Bundle | undefined; readonly live: Bundle | undefined },
   context: Context,
   signal: AbortSignal,
 ): Promise<PlannedApplication> {
   const { source, application: name } = partsOf(application);
   const adopting = goal === undefined || goal.digest === live?.digest ? [] : await adoptionsOf(goal, context, signal);
-  const observation = await observe({ application, bundle: goal, adopting }, context, signal);
+  const observation = await observe({ application, bundle: goal, adopting, survey }, context, signal);
   const { observed } = observation;
   const services = new Map(
     [...observed.services].map(([service, seen]): [ServiceName, ObservedService] => {
@@ -82,7 +84,7 @@ async function stepsTo(
   );
   const made = plan({ application, bundle: goal, passedOn }, { ...observed, services });
   const isNew = goal?.digest !== live?.digest;
-  const lack = goal && (await preflight({ plan: made, bundle: goal, observation, isNew }, context, signal));
+  const lack = goal && (await preflight({ plan: made, bundle: goal, observation, isNew, answers }, context, signal));
   return {
     name,
     source,

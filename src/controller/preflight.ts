@@ -5,6 +5,7 @@ import type { Endpoint } from "../core/endpoint.ts";
 import type { ApplicationId, ServiceName } from "../core/names.ts";
 import type { Plan } from "../core/plan.ts";
 import { lacking, needsOf, portsIn, tooFull } from "../core/preflight.ts";
+import type { PodmanSecret } from "../ports.ts";
 import { liveBundles, type Context } from "./context.ts";
 import type { Observation } from "./observe.ts";
 import { roomForBackups } from "./volumes.ts";
@@ -16,6 +17,30 @@ export interface Departure {
   readonly observation: Observation;
   /** Whether something new comes: a repair takes no room that was not taken before. */
   readonly isNew: boolean;
+  /** For many plans in a row that change nothing: what is asked of the host as a whole is asked once. Default: anew. */
+  readonly answers?: HostAnswers;
+}
+
+/** What the host as a whole answers; undefined where it can't be asked. */
+export interface HostAnswers {
+  listening(): Promise<readonly Endpoint[] | undefined>;
+  secrets(): Promise<readonly PodmanSecret[] | undefined>;
+  storage(): Promise<{ readonly directory: string; readonly free: number } | undefined>;
+  freeSpace(): Promise<number | undefined>;
+}
+
+/** Each question is asked when it first comes, and then no more. */
+export function askedOnce({ host, podman }: Context, signal: AbortSignal): HostAnswers {
+  const once = <Value>(ask: () => Promise<Value>): (() => Promise<Value | undefined>) => {
+    let answer: Promise<Value | undefined> | undefined;
+    return () => (answer ??= attempt(ask, signal));
+  };
+  return {
+    listening: once(() => host.listening(signal)),
+    secrets: once(() => podman.secrets(signal)),
+    storage: once(() => podman.storage(signal)),
+    freeSpace: once(() => host.freeSpace(signal)),
+  };
 }
 
 /**
@@ -23,27 +48,18 @@ export interface Departure {
  * the start itself will tell. Nothing is asked for a plan that starts nothing.
  */
 export async function preflight(departure: Departure, context: Context, signal: AbortSignal): Promise<string | undefined> {
-  const { plan, bundle, isNew } = departure;
-  const { host, podman, config } = context;
+  const { plan, bundle, isNew, answers = askedOnce(context, signal) } = departure;
+  const { host, config } = context;
   if (!plan.steps.some(({ kind }) => kind === "start" || kind === "restart")) return undefined;
-  const attempt = async <Value>(ask: () => Promise<Value>): Promise<Value | undefined> => {
-    try {
-      return await ask();
-    } catch {
-      signal.throwIfAborted();
-      return undefined;
-    }
-  };
-
   const needs = needsOf(plan, bundle, [config.quadlet.directory, config.state.directory]);
   const paths = [...new Set(needs.paths.map(({ what }) => what))];
   const minimum = isNew ? config.state.minFree : 0;
   const [bound, secrets, missing, storage, own] = await Promise.all([
-    needs.ports.length === 0 ? undefined : attempt(() => host.listening(signal)),
-    needs.secrets.length === 0 ? undefined : attempt(() => podman.secrets(signal)),
-    paths.length === 0 ? undefined : attempt(() => host.missing(paths, signal)),
-    minimum === 0 ? undefined : attempt(() => podman.storage(signal)),
-    minimum === 0 ? undefined : attempt(() => host.freeSpace(signal)),
+    needs.ports.length === 0 ? undefined : answers.listening(),
+    needs.secrets.length === 0 ? undefined : answers.secrets(),
+    paths.length === 0 ? undefined : attempt(() => host.missing(paths, signal), signal),
+    minimum === 0 ? undefined : answers.storage(),
+    minimum === 0 ? undefined : answers.freeSpace(),
   ]);
   const places = [storage, own === undefined ? undefined : { directory: config.state.directory, free: own }];
   const full = tooFull(
@@ -65,6 +81,15 @@ export async function preflight(departure: Departure, context: Context, signal: 
     secrets: secrets === undefined ? undefined : new Set(secrets.map(({ name }) => name)),
     missing: missing === undefined ? undefined : new Set(missing),
   });
+}
+
+async function attempt<Value>(ask: () => Promise<Value>, signal: AbortSignal): Promise<Value | undefined> {
+  try {
+    return await ask();
+  } catch {
+    signal.throwIfAborted();
+    return undefined;
+  }
 }
 
 /** What runs now of the services that the plan stops or restarts holds its own ports until then: those of the last good, where it runs that. */

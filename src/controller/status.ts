@@ -9,7 +9,7 @@ import type { ApplicationRecord, DeploymentRecord, EventRow, ServiceState, Sourc
 import type { Bundles, Context } from "./context.ts";
 import { linked } from "./linked.ts";
 import { suspensionOf } from "./schedule.ts";
-import { takeSurvey } from "./survey.ts";
+import { lastGoods, takeSurvey } from "./survey.ts";
 import { lookOnce, worst } from "./verify.ts";
 
 /** How long status waits for systemd, Podman and probes before it tells what it knew last. */
@@ -40,7 +40,7 @@ export async function lookAtAll(context: Context, signal: AbortSignal): Promise<
   let { trouble } = context.reach;
   const records = context.store.applications().filter((record) => record.lastGood !== undefined);
   await linked(signal, async ({ signal: inner }) => {
-    const looks = takeSurvey(records, context, inner).then((survey) =>
+    const looks = takeSurvey(lastGoods(records, context), context, inner).then((survey) =>
       Promise.allSettled(
         records.map(async ({ id, lastGood }) => {
           if (lastGood === undefined) return;

@@ -1,5 +1,6 @@
 /** A look at the host for drift: all applications' services and containers asked for at once, and only what differs dealt with. */
 
+import type { Bundle } from "../core/bundle.ts";
 import type { ApplicationRecord } from "../ports.ts";
 import { guarded, repair } from "./act.ts";
 import type { Context } from "./context.ts";
@@ -11,7 +12,7 @@ import { inOrder, needs } from "../core/order.ts";
 /** Repairs what differs from the last good, application by application, and measures what changes by itself. */
 export async function repairAll(records: readonly ApplicationRecord[], context: Context, signal: AbortSignal): Promise<void> {
   // One question for all; where it fails, each application tells so.
-  const taken = takeSurvey(records, context, signal);
+  const taken = takeSurvey(lastGoods(records, context), context, signal);
   for (const record of usedFirst(records, context))
     await guarded({ application: record.id, outcome: "failed" }, async () => repair(record, await taken, context, signal), context, signal);
   await taken.then(
@@ -24,12 +25,11 @@ export async function repairAll(records: readonly ApplicationRecord[], context: 
   );
 }
 
-/** What every application of a source runs now. */
-export async function takeSurvey(records: readonly ApplicationRecord[], context: Context, signal: AbortSignal): Promise<Survey> {
-  const live = records.flatMap(({ lastGood }) => (lastGood === undefined ? [] : [context.bundles.get(lastGood)]));
-  const units = live.flatMap((bundle) => bundle.units);
-  const names = units.map((unit) => unit.service);
-  const areSecrets = live.some(({ files }) => files.some(({ path }) => isSecret(path)));
+/** What all these bundles' services and objects are now. */
+export async function takeSurvey(bundles: readonly Bundle[], context: Context, signal: AbortSignal): Promise<Survey> {
+  const units = bundles.flatMap((bundle) => bundle.units);
+  const names = [...new Set(units.map((unit) => unit.service))];
+  const areSecrets = bundles.some(({ files }) => files.some(({ path }) => isSecret(path)));
   const [services, containers, secrets, objects] = await Promise.all([
     context.host.services(names, signal),
     context.podman.containers(signal),
@@ -37,6 +37,11 @@ export async function takeSurvey(records: readonly ApplicationRecord[], context:
     seenObjects(units, context, signal),
   ]);
   return { services, containers, secrets, objects };
+}
+
+/** What applications run, as far as they run anything. */
+export function lastGoods(records: readonly ApplicationRecord[], { bundles }: Context): readonly Bundle[] {
+  return records.flatMap(({ lastGood }) => (lastGood === undefined ? [] : [bundles.get(lastGood)]));
 }
 
 /** What lost its network can't run before the application has it that it is of. */
