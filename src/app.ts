@@ -21,6 +21,7 @@ import { openStore } from "./adapters/store/store.ts";
 import { directoriesOf } from "./config.ts";
 import { commands } from "./controller/control.ts";
 import { Bundles, type Context } from "./controller/context.ts";
+import { StateCopies } from "./controller/heal.ts";
 import { Loop } from "./controller/loop.ts";
 import { Reach } from "./controller/reach.ts";
 import { Renderings } from "./controller/rendering.ts";
@@ -31,7 +32,7 @@ import type { Event } from "./core/event.ts";
 import type { SelfSite } from "./core/self-quadlet.ts";
 import { openControl } from "./http/control.ts";
 import { openMetricsServer } from "./http/server.ts";
-import { ownSecretsIn, socketIn, type Places } from "./places.ts";
+import { ownSecretsIn, socketIn, stateCopiesIn, type Places } from "./places.ts";
 import { versionOf } from "./version.ts";
 
 /** What is opened once and closed at the end. */
@@ -46,7 +47,7 @@ export async function openContext(config: Config, places: Places, environment: N
   await using closing = new AsyncDisposableStack();
   const version = versionOf();
   const clock = openClock();
-  const store = closing.use(openStore(config.state.database));
+  const store = closing.use(openStore(config.state.database, { copies: stateCopiesIn(config.state.directory) }));
   const metrics = closing.use(openMetrics({ version }));
   const log = logSink({ level: config.system.logLevel, format: config.system.logFormat, stream: process.stdout, environment });
   const events = (event: Event) => {
@@ -83,6 +84,7 @@ export async function openContext(config: Config, places: Places, environment: N
     keyedDigest: await openKeyedDigest(`${config.state.directory}/digest.key`, signal),
     rendering: new Renderings({ secrets, podman, config, decrypter: openDecrypter(age), mode: places.mode, self }),
     images: new ImageWatch(),
+    copies: new StateCopies(),
     reach: new Reach({ host, podman, journal, clock }),
     time: new Timekeeping(clock, store),
     git: openGit({

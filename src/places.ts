@@ -48,5 +48,8 @@ export function placesOf(environment: NodeJS.ProcessEnv, uid: number = process.g
 /** The control socket below a state directory: where the daemon listens and `ctl` asks. */
 export const socketIn = (stateDirectory: string): string => join(stateDirectory, "pgo.sock");
 
+/** Where below a state directory copies of the state database are kept. */
+export const stateCopiesIn = (stateDirectory: string): string => join(stateDirectory, "backups/state");
+
 /** Where below a state directory `ctl secret` writes: pgo's container sees /etc/pgo read only, and the state directory is always there. */
 export const ownSecretsIn = (stateDirectory: string): string => join(stateDirectory, "secrets");

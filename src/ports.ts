@@ -10,6 +10,7 @@ import type { Health, Probe, Sample, UnitHealth } from "./core/health.ts";
 import type { Endpoint } from "./core/endpoint.ts";
 import type { Answer, Handover, Side } from "./core/handover.ts";
 import type { KnownImage, RanImage } from "./core/images.ts";
+import type { Healing, StateCopy } from "./core/healing.ts";
 import type { ApplicationId, Digest, RelativePath, Revision, ServiceName, SourceName } from "./core/names.ts";
 import type { Aside, SeenVolume } from "./core/objects.ts";
 import type { SealedFiles } from "./core/rendering.ts";
@@ -74,6 +75,15 @@ export interface Host {
    * whose digest is neither the old one's nor the new one's. Where there is none, as `write`.
    */
   overwrite(application: ApplicationId, file: BundleFile, signal: AbortSignal): Promise<void>;
+  /**
+   * What lies in the directories of a source's applications: units and drop-ins, processed env files, and of the other files those that are
+   * wanted, which may be an application's own data. Plain files alone; none of systemd's directory.
+   */
+  found(
+    source: SourceName,
+    isWanted: (application: ApplicationId, path: RelativePath) => boolean,
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<ApplicationId, ReadonlyMap<RelativePath, FoundFile>>>;
   /** No error if it is gone already; directories that become empty go too. */
   remove(application: ApplicationId, path: RelativePath, signal: AbortSignal): Promise<void>;
   /** Quadlets in Podman's search path, as far as pgo sees it, that pgo did not place, those below its own directory too: path by base name. */
@@ -134,6 +144,11 @@ export interface Host {
   resetFailed(service: ServiceName, signal: AbortSignal): Promise<void>;
   /** systemd's own environment block, which it gives to every service (systemctl(1), show-environment). */
   managerEnvironment(signal: AbortSignal): Promise<ReadonlyMap<string, string>>;
+}
+
+export interface FoundFile {
+  readonly mode: number;
+  readonly content: Uint8Array;
 }
 
 export interface PlacedFile {
@@ -470,6 +485,18 @@ export interface Store {
   check(): void;
   /** Bytes of the database with its log. */
   size(): number;
+  /**
+   * Makes one more copy of the database, whole and durable, and removes old ones; undefined where none are kept. Others may read and write meanwhile.
+   * Throws where it can't be made.
+   */
+  copy(at: Date): Promise<StateCopy | undefined>;
+  /** The same to a path, in a directory that is made where it is missing. */
+  copyTo(path: string): Promise<void>;
+  /** Newest first. */
+  copies(): readonly StateCopy[];
+  /** Of the last damage; undefined where there never was one. */
+  healing(): Healing | undefined;
+  saveHealing(healing: Healing): void;
 }
 
 export interface SourceRecord {

@@ -16,7 +16,7 @@ import type { Outcome } from "../core/rollout.ts";
 import { absolute, paint, relative, table, wrap, type Cell, type Tone, type View } from "./text.ts";
 
 export function renderStatus(report: StatusReport, view: View): string {
-  const { host, version, healthy, trouble, sources, applications } = report;
+  const { host, version, healthy, trouble, healed, sources, applications } = report;
   const word = healthy ? paint("healthy", "good", view) : paint("not healthy", "bad", view);
   const rows = applications.map((one) => [
     { text: label(one, applications), tone: "bold" as const },
@@ -29,6 +29,7 @@ export function renderStatus(report: StatusReport, view: View): string {
   return joined([
     `${paint(host, "bold", view)}: ${word}${paint(`  (pgo ${version})`, "dim", view)}`,
     ...(trouble === null ? [] : wrap(`${trouble}. What follows is what was last seen`, 2, view)),
+    ...(healed === null ? [] : wrap(`${relative(healed.since, view.now)}: ${healed.message}`, 2, view)),
     "",
     heading("SOURCES", view),
     ...(sources.length === 0

@@ -2,6 +2,7 @@
 
 import type { Bundle } from "../core/bundle.ts";
 import { backoff, decide, repairLimit, type Candidate, type Decision } from "../core/decide.ts";
+import { StateDamaged } from "../core/healing.ts";
 import { differsByPins } from "../core/images.ts";
 import type { Draft } from "../core/layout.ts";
 import { problemText } from "../core/judgement.ts";
@@ -174,7 +175,7 @@ export async function guarded<Value>(
     return await work();
   } catch (error) {
     signal.throwIfAborted();
-    if (error instanceof HostAway) throw error;
+    if (error instanceof HostAway || error instanceof StateDamaged) throw error;
     await context.reach.check(signal);
     note(application, outcome, { message: reasonOf(error), until: undefined, tries: 0 }, context);
     return undefined;

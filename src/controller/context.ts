@@ -3,6 +3,7 @@
 import { assemble } from "../core/assemble.ts";
 import type { Bundle } from "../core/bundle.ts";
 import type { Config } from "../core/config.ts";
+import { withSealed } from "../core/found.ts";
 import type { RanImage } from "../core/images.ts";
 import type { Trial } from "../core/judgement.ts";
 import type { Draft } from "../core/layout.ts";
@@ -12,6 +13,7 @@ import type { Target } from "../core/rollout.ts";
 import { recalledRendering, type Rendering, type TemplateRenderer } from "../core/rendering.ts";
 import type { SelfSite } from "../core/self-quadlet.ts";
 import type { Clock, Git, Handovers, Host, Journal, Podman, Prober, Sealed, Secrets, Store, StoredBundle } from "../ports.ts";
+import type { StateCopies } from "./heal.ts";
 import type { Reach } from "./reach.ts";
 import type { Moment, Renderings } from "./rendering.ts";
 import type { ImageWatch } from "./watch.ts";
@@ -36,6 +38,7 @@ export interface Context {
   readonly time: Timekeeping;
   readonly rendering: Renderings;
   readonly images: ImageWatch;
+  readonly copies: StateCopies;
   /** Shows a service's log when its name is put behind: `journalctl -u`. */
   readonly logs: string;
 }
@@ -83,7 +86,7 @@ export class Bundles {
     if (!again.ok)
       throw new Error(`read bundle ${digest.slice(0, 12)} of ${stored.application}: ${again.trouble[0]?.message ?? "no reason"}`);
     // A newer version may compute digests otherwise; what was saved names it.
-    const bundle = { ...again.value, digest };
+    const bundle = { ...withSealed(again.value, stored.sealed), digest };
     this.#made.set(digest, bundle);
     return bundle;
   }

@@ -2,10 +2,12 @@
 
 import type { Source } from "../core/config.ts";
 import { backoff, jittered } from "../core/decide.ts";
+import { StateDamaged } from "../core/healing.ts";
 import { partsOf, type SourceName } from "../core/names.ts";
 import { reasonOf } from "../core/result.ts";
 import type { Context } from "./context.ts";
 import { clearHandover, stayOnTrial } from "./handover.ts";
+import { tellHealing } from "./heal.ts";
 import { linked } from "./linked.ts";
 import { failed, finishInterrupted, pass, type Occasion } from "./pass.ts";
 import { HostAway } from "./reach.ts";
@@ -45,8 +47,12 @@ export class Loop {
     this.#firstPasses = new Set(context.config.sources.map((source) => source.name));
   }
 
-  /** Rejects with the signal's reason, or when the host has been silent for too long: systemd then starts pgo anew. */
+  /**
+   * Rejects with the signal's reason, or when the host has been silent for too long, or the state database can't be read any more: systemd then
+   * starts pgo anew.
+   */
   async run(signal: AbortSignal): Promise<never> {
+    tellHealing(this.#context);
     this.#tellLeftOver();
     this.#forgetMoves();
     for (const { id } of this.#context.store.applications())
@@ -81,6 +87,7 @@ export class Loop {
         } catch (error) {
           reject(error instanceof Error ? error : new Error(reasonOf(error)));
           signal.throwIfAborted();
+          if (error instanceof StateDamaged) throw error;
         }
       });
       this.#wake.abort();
@@ -168,6 +175,7 @@ export class Loop {
       return false;
     } catch (error) {
       signal.throwIfAborted();
+      if (error instanceof StateDamaged) throw error;
       if (!(error instanceof HostAway)) await reach.check(signal).catch(() => undefined);
       if (reach.trouble === undefined) failed(source, { reason: reasonOf(error), transient: true }, this.#context);
       else journal.tell({ type: "pass", source: source.name, outcome: "host-away", ms: clock.monotonic() - began });
@@ -196,6 +204,7 @@ export class Loop {
     } catch (error) {
       // A command's own error has gone to who asked; what is left is a surprise that must not end the loop.
       signal.throwIfAborted();
+      if (error instanceof StateDamaged) throw error;
       if (!(error instanceof HostAway)) this.#context.journal.tell({ type: "warning", subject: "loop", message: reasonOf(error) });
     } finally {
       this.#busySince = undefined;

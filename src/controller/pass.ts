@@ -7,6 +7,7 @@ import type { ApplicationRecord, GitTrouble, Snapshot, SourceRecord, Store } fro
 import { guarded } from "./act.ts";
 import type { Context } from "./context.ts";
 import { dealWithRevision } from "./revision.ts";
+import { awaitsJudgement, takeFound } from "./heal.ts";
 import { resume } from "./rollout.ts";
 import { suspensionOf } from "./schedule.ts";
 import { emptiness, type Seen } from "./seen.ts";
@@ -48,10 +49,11 @@ export async function pass(named: Source, occasion: Occasion, context: Context, 
     touched = await dealWith(source, found.value, occasion, context, signal);
   }
   // With Git out of reach, what runs is kept as it was last good.
-  if (occasion.drift || occasion.asked) {
+  if ((occasion.drift || occasion.asked) && !awaitsJudgement(source.name, context)) {
     const own = context.store.applications().filter(({ id }) => partsOf(id).source === source.name && !touched.has(id));
     await repairAll(own, context, signal);
   }
+  await context.copies.keep(context);
   context.journal.tell({ type: "pass", source: source.name, outcome, ms: context.clock.monotonic() - began });
   return outcome !== "source-failed";
 }
@@ -115,6 +117,7 @@ async function dealWith(
   signal: AbortSignal,
 ): Promise<ReadonlySet<ApplicationId>> {
   tellRewritten({ source, snapshot }, context);
+  await takeFound({ source, snapshot }, context, signal);
   const empty = emptiness({ source, snapshot }, context);
   if (empty !== undefined) {
     failed(source, { reason: empty, transient: false }, context);

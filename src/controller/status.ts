@@ -1,6 +1,7 @@
 /** What is going on, as reports: from what is saved, and for the units a look at the host when it answers quickly. */
 
 import type { Bundle } from "../core/bundle.ts";
+import { healingText, isShown } from "../core/healing.ts";
 import type { UnitHealth } from "../core/health.ts";
 import { partsOf, type ApplicationId, type ServiceName } from "../core/names.ts";
 import { reasonOf } from "../core/result.ts";
@@ -76,7 +77,10 @@ export function statusReport({ store, bundles }: Pick<Context, "store" | "bundle
     applications.every(
       (one) => one.health === "healthy" && one.quarantined === null && one.outcome !== "failed" && one.outcome !== "rejected",
     );
-  return { schema: 1, version: about.version, host: about.host, healthy, trouble: trouble ?? null, sources, applications };
+  const healing = store.healing();
+  const isRecent = healing !== undefined && isShown(healing, about.now);
+  const healed = isRecent ? { since: healing.at.toISOString(), message: healingText(healing) } : null;
+  return { schema: 1, version: about.version, host: about.host, healthy, trouble: trouble ?? null, healed, sources, applications };
 }
 
 export function sourceStatus(record: SourceRecord, store: Store, now: Date): SourceStatus {

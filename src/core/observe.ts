@@ -1,6 +1,7 @@
 /** From raw readings of the host to what the planner wants to know. */
 
 import type { Bundle, Unit } from "./bundle.ts";
+import { doubtedInvocation } from "./healing.ts";
 import { digestOf, type Digest, type RelativePath, type ServiceName } from "./names.ts";
 import type { ObservedService, StartedFrom } from "./plan.ts";
 
@@ -79,6 +80,9 @@ function startedFrom(readings: Readings): StartedFrom | undefined {
   const taken = reloadPending ? undefined : onDisk;
   if (record === undefined) return activityOf(service.active) === "stopped" ? undefined : taken;
   if (record.digest === unknownStart.digest) return undefined;
+  const doubted = doubtedInvocation(record.invocation);
+  // Of a state database that was put back: what it does not know of took what lay on disk, a start by pgo too.
+  if (doubted !== undefined) return doubted === service.invocation || service.invocation === "" ? record : taken;
   // Another start found the network or volume there and left it as it was made.
   if (keepsObject) return record;
   if (record.invocation === service.invocation || service.invocation === "") return record;
@@ -89,6 +93,7 @@ function startedFrom(readings: Readings): StartedFrom | undefined {
 function volumeMadeFrom({ service, record, onDisk, reloadPending }: Readings, isThere: boolean): StartedFrom | undefined {
   const taken = reloadPending || activityOf(service.active) === "stopped" ? undefined : onDisk;
   if (record?.digest === freshStart.digest) return isThere ? record : undefined;
+  if (record !== undefined && doubtedInvocation(record.invocation) !== undefined) return taken;
   return record === undefined || record.digest === unknownStart.digest ? taken : record;
 }
 

@@ -11,6 +11,8 @@ export interface StatusReport {
   readonly healthy: boolean;
   /** Why the host can't be worked on: what is told of applications is then what was last seen. */
   readonly trouble: string | null;
+  /** The state database was damaged in the last month, and what came of it. */
+  readonly healed: { readonly since: string; readonly message: string } | null;
   readonly sources: readonly SourceStatus[];
   readonly applications: readonly ApplicationStatus[];
 }

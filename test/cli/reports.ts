@@ -32,6 +32,7 @@ export const healthyStatus: StatusReport = {
   host: "pi4",
   healthy: true,
   trouble: null,
+  healed: null,
   sources: [{ name: "fleet", revision: revision("3f2c1ab"), checkedAt: ago(12), state: "ok", message: null, suspended: null }],
   applications: [shop],
 };

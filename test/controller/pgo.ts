@@ -9,6 +9,7 @@ import { commands } from "../../src/controller/control.ts";
 import { Loop } from "../../src/controller/loop.ts";
 import { Reach } from "../../src/controller/reach.ts";
 import { Renderings } from "../../src/controller/rendering.ts";
+import { StateCopies } from "../../src/controller/heal.ts";
 import { ImageWatch } from "../../src/controller/watch.ts";
 import { Timekeeping } from "../../src/controller/schedule.ts";
 import { configOf, hostConfig, type HostConfig } from "../../src/core/config.ts";
@@ -44,13 +45,15 @@ export interface PgoOptions {
   readonly allowEmpty?: boolean;
   /** The state database's file; default: in memory. */
   readonly database?: string;
+  /** Of that file's copies; default: none are made. */
+  readonly copies?: string;
 }
 
 export class Pgo implements AsyncDisposable {
   readonly clock = fakeClock();
   readonly world = new World(this.clock);
   readonly handovers = new FakeHandovers(this.world);
-  readonly store: Store & AsyncDisposable;
+  store: Store & AsyncDisposable;
   readonly faults = new FaultSchedule();
   /** Secrets of the host by name. */
   readonly secretValues = new Map<string, string>();
@@ -67,9 +70,11 @@ export class Pgo implements AsyncDisposable {
   #commands!: Commands;
   #context!: Context;
   #config: ReturnType<typeof configOf>;
+  readonly #open: () => Store & AsyncDisposable;
 
-  constructor({ config = {}, allowEmpty = false, database = ":memory:" }: PgoOptions = {}) {
-    this.store = openStore(database);
+  constructor({ config = {}, allowEmpty = false, database = ":memory:", copies }: PgoOptions = {}) {
+    this.#open = () => openStore(database, { now: this.clock.now(), ...(copies === undefined ? {} : { copies }) });
+    this.store = this.#open();
     for (const [image, behaviour] of [
       ["good:1", "good"],
       ["good:2", "good"],
@@ -87,6 +92,14 @@ export class Pgo implements AsyncDisposable {
   reconfigure(config: object): void {
     this.kill();
     this.#config = configFrom(config, false);
+  }
+
+  /** Something happens to the state database while no pgo runs; the next process opens what is there then. */
+  async reopen(meanwhile: () => void): Promise<void> {
+    this.kill();
+    await this.store[Symbol.asyncDispose]();
+    meanwhile();
+    this.store = this.#open();
   }
 
   /** A new process over the same host and state. */
@@ -114,6 +127,7 @@ export class Pgo implements AsyncDisposable {
       keyedDigest: (content) => digestOf("keyed", content),
       rendering: new Renderings({ secrets, decrypter: plainOnly, podman: reached.podman, mode: "rootful", config: this.#config, self }),
       images: new ImageWatch(),
+      copies: new StateCopies(),
       handovers: life.wrap(this.handovers),
       reach: new Reach({ ...reached, journal, clock }),
       time: new Timekeeping(clock, this.store),

@@ -3,6 +3,7 @@
 import type { TreeEntry } from "../../src/core/bundle.ts";
 import type { Endpoint } from "../../src/core/endpoint.ts";
 import { fileDigest } from "../../src/core/files.ts";
+import { isUnitText } from "../../src/core/layout.ts";
 import { marked, placeOf } from "../../src/core/placing.ts";
 import { relativePath, revision, type ApplicationId, type RelativePath, type Revision, type ServiceName } from "../../src/core/names.ts";
 import { success, trouble, type Result } from "../../src/core/result.ts";
@@ -246,6 +247,23 @@ export class World {
         this.#placed.delete(path);
         this.changes.push(`remove ${application}/${file}`);
         return Promise.resolve();
+      },
+      found: (source, isWanted) => {
+        const found = new Map<ApplicationId, Map<RelativePath, { readonly mode: number; readonly content: Uint8Array }>>();
+        for (const path of machine.files.keys()) {
+          const [name, rest] = path.startsWith(`${quadletDirectory}/${source}/`)
+            ? path.slice(quadletDirectory.length + source.length + 2).split("/")
+            : [];
+          if (name !== undefined && rest !== undefined) found.set(`${source}/${name}` as ApplicationId, new Map());
+        }
+        for (const [application, files] of found)
+          for (const [path, { mode, content }] of machine.files) {
+            const own = pathIn(application, path);
+            const { place } = own === undefined ? { place: "self" } : placeOf(own);
+            if (own === undefined || place === "self") continue;
+            if (place === "env" || isUnitText(own) || isWanted(application, own)) files.set(own, { mode, content: Buffer.from(content) });
+          }
+        return Promise.resolve(found);
       },
       foreign: (isPlaced) => {
         const quadlets = [...machine.files.keys()].filter((path) => /\.(?:container|network|volume)$/.test(path) && !isPlaced(path));

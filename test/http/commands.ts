@@ -9,6 +9,7 @@ export const status: StatusReport = {
   host: "pi4",
   healthy: true,
   trouble: null,
+  healed: null,
   sources: [
     {
       name: "fleet",

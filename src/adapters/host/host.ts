@@ -6,6 +6,7 @@ import { basename, join } from "node:path";
 import type { Clock, Host } from "../../ports.ts";
 import { openAdopted } from "./adopted.ts";
 import { openFiles } from "./files.ts";
+import { openFound } from "./found.ts";
 import { openGenerator } from "./generator.ts";
 import { openJournalReader } from "./journal.ts";
 import { openRun, type Run } from "./run.ts";
@@ -57,6 +58,7 @@ export async function openHost(options: HostOptions, signal: AbortSignal): Promi
   return {
     ...systemd,
     ...openFiles(options),
+    ...openFound(options),
     ...openAdopted(options),
     ...openGenerator(options, staging, run),
     ...openVerifier(options.mode, staging, run),

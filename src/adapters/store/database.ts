@@ -6,6 +6,7 @@ import { basename, dirname, join } from "node:path";
 
 import Sqlite from "better-sqlite3";
 
+import { StateDamaged } from "../../core/healing.ts";
 import type { Row } from "./rows.ts";
 
 export type Value = string | number | Uint8Array | undefined;
@@ -27,12 +28,18 @@ export interface Database {
   execute(statements: string): void;
   /** Bytes on disk with the write-ahead log; of memory for a database in memory. */
   size(): number;
+  /**
+   * Copies the database as it is at the end, a hundred pages at a time, so that others have their turn between (sqlite.org/backup.html).
+   * Neither whole nor durable before its end.
+   */
+  copyTo(path: string): Promise<void>;
   close(): void;
 }
 
 /**
  * Opens a database file, or one in memory (":memory:"). A new file gets mode 0600, and directories that are missing 0700; SQLite gives
- * the -wal and -shm files beside it the same mode. Throws an Error that names the file and says what to do.
+ * the -wal and -shm files beside it the same mode. Throws an Error that names the file and says what to do, StateDamaged where it can't be read;
+ * so do all that read and write it later.
  *
  * synchronous=FULL, since what is saved is what a power cut must not undo: with NORMAL (better-sqlite3's default in WAL mode) a commit is
  * only in the page cache until the next checkpoint, so a power cut leaves the database whole but takes the last commits back: a saved
@@ -42,23 +49,33 @@ export function openDatabase(path: string, readonly: boolean): Database {
   try {
     return wrapped(path, readonly ? openToRead(path) : openToWrite(path));
   } catch (error) {
-    throw new Error(refusal(path, error), { cause: error });
+    throw refusal(path, error);
   }
 }
 
 /** What to tell of a database that can't be opened or read. */
-export function refusal(path: string, error: unknown): string {
+export function refusal(path: string, error: unknown): Error {
+  if (error instanceof StateDamaged) return error;
   const what = `cannot open the state database ${path}`;
-  if (!(error instanceof Sqlite.SqliteError)) return what;
-  if (error.code === "SQLITE_NOTADB" || error.code.startsWith("SQLITE_CORRUPT")) return damage(path);
-  if (error.code === "SQLITE_FULL") return `${what}: the disk is full. Make room and start pgo again`;
+  if (!(error instanceof Sqlite.SqliteError)) return new Error(what, { cause: error });
+  if (isDamage(error)) return damage(path, error);
+  if (error.code === "SQLITE_FULL") return new Error(`${what}: the disk is full. Make room and start pgo again`, { cause: error });
   if (error.code.startsWith("SQLITE_BUSY"))
-    return `${what}: another process holds it. Only one pgo may run on a state directory: stop the other one`;
-  return what;
+    return new Error(`${what}: another process holds it. Only one pgo may run on a state directory: stop the other one`, { cause: error });
+  return new Error(what, { cause: error });
 }
 
-export const damage = (path: string): string =>
-  `cannot open the state database ${path}: it is damaged. Stop pgo and put a copy of it back, or move it away together with its -wal and -shm files to start with an empty one`;
+export const damage = (path: string, cause: Error): StateDamaged =>
+  new StateDamaged(`cannot read the state database ${path}: it is damaged. Start pgo again: it puts its newest copy in its place`, {
+    cause,
+  });
+
+/** Its content is not a database's, or a part of the disk under it can't be read (sqlite.org/rescode.html). */
+function isDamage({ code }: InstanceType<typeof Sqlite.SqliteError>): boolean {
+  return (
+    code === "SQLITE_NOTADB" || code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_IOERR_READ" || code === "SQLITE_IOERR_SHORT_READ"
+  );
+}
 
 function openToWrite(path: string): { readonly db: Sqlite.Database; readonly close?: () => void } {
   if (path !== ":memory:") makeFile(path);
@@ -136,6 +153,13 @@ function makeFile(path: string): void {
 }
 
 function wrapped(path: string, { db, close }: { readonly db: Sqlite.Database; readonly close?: () => void }): Database {
+  const guarded = <Result>(work: () => Result): Result => {
+    try {
+      return work();
+    } catch (error) {
+      throw error instanceof Sqlite.SqliteError && isDamage(error) ? damage(path, error) : error;
+    }
+  };
   const statements = new Map<string, Sqlite.Statement<[Record<string, unknown>], Row>>();
   const prepared = (text: string) => {
     const known = statements.get(text);
@@ -145,13 +169,13 @@ function wrapped(path: string, { db, close }: { readonly db: Sqlite.Database; re
     return statement;
   };
   const run: Database["run"] = (statement, values = {}) => {
-    const { changes, lastInsertRowid } = prepared(statement).run(bound(values));
+    const { changes, lastInsertRowid } = guarded(() => prepared(statement).run(bound(values)));
     return { changes, id: Number(lastInsertRowid) };
   };
   return {
     readonly: db.readonly,
-    all: (statement, values = {}) => prepared(statement).all(bound(values)),
-    get: (statement, values = {}) => prepared(statement).get(bound(values)),
+    all: (statement, values = {}) => guarded(() => prepared(statement).all(bound(values))),
+    get: (statement, values = {}) => guarded(() => prepared(statement).get(bound(values))),
     run,
     put: (table, key, row) => {
       const columns = Object.keys(row);
@@ -163,16 +187,19 @@ function wrapped(path: string, { db, close }: { readonly db: Sqlite.Database; re
     atomically: (work) => {
       const transaction = db.transaction(work);
       // A writer takes its lock at once: one that begins by reading can be refused later without having waited.
-      return db.readonly ? transaction.deferred() : transaction.immediate();
+      return guarded(() => (db.readonly ? transaction.deferred() : transaction.immediate()));
     },
-    pragma: (text) => db.pragma(text, { simple: true }),
+    pragma: (text) => guarded(() => db.pragma(text, { simple: true })),
     execute: (statements) => {
-      db.exec(statements);
+      guarded(() => db.exec(statements));
     },
     size: () =>
       path === ":memory:"
         ? Number(db.pragma("page_count", { simple: true })) * Number(db.pragma("page_size", { simple: true }))
         : bytes(path) + bytes(`${path}-wal`),
+    copyTo: async (target) => {
+      await db.backup(target);
+    },
     close: () => {
       db.close();
       close?.();

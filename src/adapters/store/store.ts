@@ -5,7 +5,11 @@ import { adoptedTable } from "./adopted.ts";
 import { applicationTables } from "./applications.ts";
 import { backupTables } from "./backups.ts";
 import { bundleTables } from "./bundles.ts";
+import { StateDamaged } from "../../core/healing.ts";
+import { reasonOf } from "../../core/result.ts";
+import { addCopy, copiesIn, copyWhole, removeHalf } from "./copies.ts";
 import { damage, openDatabase, refusal, type Database } from "./database.ts";
+import { heal, healingIn, lossOf, saveHealing } from "./heal.ts";
 import { historyTables } from "./history.ts";
 import { hostTables } from "./host.ts";
 import { imageTables } from "./images.ts";
@@ -15,20 +19,23 @@ import { rolloutTable } from "./rollouts.ts";
 import { sourceTables } from "./sources.ts";
 import { trim } from "./trim.ts";
 
+export interface StoreOptions {
+  readonly readonly?: boolean;
+  /** The directory of its copies; without it there are none. */
+  readonly copies?: string;
+  /** Of the opening; default: the clock's. */
+  readonly now?: Date;
+}
+
 /**
  * Opens the state database, makes it if there is none, and brings an older one up to date; ":memory:" is one that nobody else sees. It has
  * one writer, the daemon. With `readonly` it is read beside the daemon or after its end, never made or migrated.
  *
- * Throws an Error that names the file and says what to do: it is damaged, a newer pgo wrote it, or it can't be opened.
+ * One that is damaged, or gone, is healed where it has copies (heal.ts). Throws an Error that names the file and says what to do: StateDamaged, a newer pgo
+ * wrote it, or it can't be opened.
  */
-export function openStore(path: string, options: { readonly readonly?: boolean } = {}): Store & AsyncDisposable {
-  const database = openDatabase(path, options.readonly ?? false);
-  try {
-    prepare(database, path);
-  } catch (error) {
-    database.close();
-    throw error;
-  }
+export function openStore(path: string, options: StoreOptions = {}): Store & AsyncDisposable {
+  const database = openWhole(path, options);
   const { flush, ...sources } = sourceTables(database);
   return {
     atomically: (work) => database.atomically(work),
@@ -49,6 +56,13 @@ export function openStore(path: string, options: { readonly readonly?: boolean }
       check(database);
     },
     size: () => database.size(),
+    copy: (at) => (options.copies === undefined ? Promise.resolve(undefined) : addCopy(database, options.copies, at)),
+    copyTo: (target) => copyWhole(database, target),
+    copies: () => (options.copies === undefined ? [] : copiesIn(options.copies)),
+    healing: () => healingIn(database),
+    saveHealing: (healing) => {
+      saveHealing(database, healing);
+    },
     [Symbol.asyncDispose]: () => {
       try {
         flush();
@@ -62,6 +76,33 @@ export function openStore(path: string, options: { readonly readonly?: boolean }
   };
 }
 
+function openWhole(path: string, { readonly = false, copies, now = new Date() }: StoreOptions): Database {
+  if (readonly || copies === undefined) return openPrepared(path, readonly);
+  const options = { copies, now };
+  removeHalf(copies);
+  const lost = lossOf(path, options);
+  if (lost !== undefined) heal(path, lost, options);
+  try {
+    return openPrepared(path, false);
+  } catch (error) {
+    if (!(error instanceof StateDamaged)) throw error;
+    const { cause } = error;
+    heal(path, `the state database ${path} was damaged${cause === undefined ? "" : ` (${reasonOf(cause)})`}`, options);
+    return openPrepared(path, false);
+  }
+}
+
+function openPrepared(path: string, readonly: boolean): Database {
+  const database = openDatabase(path, readonly);
+  try {
+    prepare(database, path);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+  return database;
+}
+
 function prepare(database: Database, path: string): void {
   if (database.readonly) {
     requireCurrent(database, path);
@@ -69,11 +110,11 @@ function prepare(database: Database, path: string): void {
   }
   let found: unknown;
   try {
-    found = database.pragma("quick_check(1)");
+    found = database.pragma("integrity_check(1)");
   } catch (error) {
-    throw new Error(refusal(path, error), { cause: error });
+    throw refusal(path, error);
   }
-  if (found !== "ok") throw new Error(damage(path), { cause: new Error(String(found)) });
+  if (found !== "ok") throw damage(path, new Error(String(found)));
   migrate(database, path);
 }
 

@@ -133,7 +133,7 @@ test("a file that is no database is refused by name, with advice, and not touche
   for (const readonly of [false, true])
     assert.match(
       reason(() => openStore(path, { readonly })),
-      /^cannot open the state database \/.*state\.db: it is damaged\. Stop pgo and put a copy of it back, or move it away.*: file is not a database$/,
+      /^cannot read the state database \/.*state\.db: it is damaged\. Start pgo again: .*: file is not a database$/,
     );
   assert.deepEqual(readFileSync(path), before);
 });
@@ -151,7 +151,7 @@ test("a database with a damaged page is refused at start", async (t) => {
   writeFileSync(path, content);
   assert.match(
     reason(() => openStore(path)),
-    /^cannot open the state database .*state\.db: it is damaged\. Stop pgo/,
+    /^cannot read the state database .*state\.db: it is damaged\. Start pgo again/,
   );
 });
 
