@@ -17,6 +17,7 @@ import { openKeyedDigest, openSealed } from "./adapters/sealed/sealed.ts";
 import { openProber } from "./adapters/probes/probes.ts";
 import { openProbeSecrets } from "./adapters/probes/secrets.ts";
 import { openSecrets, readSecret } from "./adapters/secrets.ts";
+import { lockState } from "./adapters/store/lock.ts";
 import { openStore } from "./adapters/store/store.ts";
 import { directoriesOf } from "./config.ts";
 import { commands } from "./controller/control.ts";
@@ -41,11 +42,13 @@ export interface Opened extends AsyncDisposable {
   readonly version: string;
 }
 
-/** Opens every adapter; throws where state or systemd can't be reached. */
+/** Opens every adapter; throws where another pgo runs on this state, or where state or systemd can't be reached. */
 export async function openContext(config: Config, places: Places, environment: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Opened> {
   await using closing = new AsyncDisposableStack();
   const version = versionOf();
   const clock = openClock();
+  // First of all: what follows clears away what a dead pgo has left.
+  closing.use(await lockState(config.state.directory, clock, signal));
   const store = closing.use(openStore(config.state.database));
   const metrics = closing.use(openMetrics({ version }));
   const log = logSink({ level: config.system.logLevel, format: config.system.logFormat, stream: process.stdout, environment });
