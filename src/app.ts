@@ -24,6 +24,7 @@ import { commands } from "./controller/control.ts";
 import { Bundles, type Context } from "./controller/context.ts";
 import { Loop } from "./controller/loop.ts";
 import { Reach } from "./controller/reach.ts";
+import { stateRoom } from "./controller/room.ts";
 import { Renderings } from "./controller/rendering.ts";
 import { Timekeeping } from "./controller/schedule.ts";
 import { ImageWatch } from "./controller/watch.ts";
@@ -86,7 +87,7 @@ export async function openContext(config: Config, places: Places, environment: N
     keyedDigest: await openKeyedDigest(`${config.state.directory}/digest.key`, signal),
     rendering: new Renderings({ secrets, podman, config, decrypter: openDecrypter(age), mode: places.mode, self }),
     images: new ImageWatch(),
-    reach: new Reach({ host, podman, journal, clock }),
+    reach: new Reach({ host, podman, journal, clock, room: stateRoom(config) }),
     time: new Timekeeping(clock, store),
     git: openGit({
       directory: `${config.state.directory}/git`,

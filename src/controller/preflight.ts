@@ -7,6 +7,7 @@ import type { Plan } from "../core/plan.ts";
 import { lacking, needsOf, portsIn, tooFull } from "../core/preflight.ts";
 import { liveBundles, type Context } from "./context.ts";
 import type { Observation } from "./observe.ts";
+import { roomFor } from "./room.ts";
 import { roomForBackups } from "./volumes.ts";
 
 export interface Departure {
@@ -25,7 +26,6 @@ export interface Departure {
 export async function preflight(departure: Departure, context: Context, signal: AbortSignal): Promise<string | undefined> {
   const { plan, bundle, isNew } = departure;
   const { host, podman, config } = context;
-  if (!plan.steps.some(({ kind }) => kind === "start" || kind === "restart")) return undefined;
   const attempt = async <Value>(ask: () => Promise<Value>): Promise<Value | undefined> => {
     try {
       return await ask();
@@ -34,6 +34,10 @@ export async function preflight(departure: Departure, context: Context, signal: 
       return undefined;
     }
   };
+  const room = roomFor(plan, config);
+  const unwritable = room && (await attempt(() => host.writable(room.directories, room.bytes, signal)));
+  if (unwritable !== undefined) return unwritable;
+  if (!plan.steps.some(({ kind }) => kind === "start" || kind === "restart")) return undefined;
 
   const needs = needsOf(plan, bundle, [config.quadlet.directory, config.state.directory]);
   const paths = [...new Set(needs.paths.map(({ what }) => what))];

@@ -8,6 +8,7 @@ import { Bundles, type Context } from "../../src/controller/context.ts";
 import { commands } from "../../src/controller/control.ts";
 import { Loop } from "../../src/controller/loop.ts";
 import { Reach } from "../../src/controller/reach.ts";
+import { stateRoom } from "../../src/controller/room.ts";
 import { Renderings } from "../../src/controller/rendering.ts";
 import { ImageWatch } from "../../src/controller/watch.ts";
 import { Timekeeping } from "../../src/controller/schedule.ts";
@@ -115,7 +116,7 @@ export class Pgo implements AsyncDisposable {
       rendering: new Renderings({ secrets, decrypter: plainOnly, podman: reached.podman, mode: "rootful", config: this.#config, self }),
       images: new ImageWatch(),
       handovers: life.wrap(this.handovers),
-      reach: new Reach({ ...reached, journal, clock }),
+      reach: new Reach({ ...reached, journal, clock, room: stateRoom(this.#config) }),
       time: new Timekeeping(clock, this.store),
       logs: "journalctl -u",
     };
