@@ -17,6 +17,7 @@ import { openKeyedDigest, openSealed } from "./adapters/sealed/sealed.ts";
 import { openProber } from "./adapters/probes/probes.ts";
 import { openProbeSecrets } from "./adapters/probes/secrets.ts";
 import { openSecrets, readSecret } from "./adapters/secrets.ts";
+import { lockState } from "./adapters/store/lock.ts";
 import { openStore } from "./adapters/store/store.ts";
 import { directoriesOf } from "./config.ts";
 import { commands } from "./controller/control.ts";
@@ -24,6 +25,7 @@ import { Bundles, type Context } from "./controller/context.ts";
 import { StateCopies } from "./controller/heal.ts";
 import { Loop } from "./controller/loop.ts";
 import { Reach } from "./controller/reach.ts";
+import { stateRoom } from "./controller/room.ts";
 import { Renderings } from "./controller/rendering.ts";
 import { Timekeeping } from "./controller/schedule.ts";
 import { ImageWatch } from "./controller/watch.ts";
@@ -42,11 +44,13 @@ export interface Opened extends AsyncDisposable {
   readonly version: string;
 }
 
-/** Opens every adapter; throws where state or systemd can't be reached. */
+/** Opens every adapter; throws where another pgo runs on this state, or where state or systemd can't be reached. */
 export async function openContext(config: Config, places: Places, environment: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Opened> {
   await using closing = new AsyncDisposableStack();
   const version = versionOf();
   const clock = openClock();
+  // First of all: what follows clears away what a dead pgo has left.
+  closing.use(await lockState(config.state.directory, clock, signal));
   const store = closing.use(openStore(config.state.database, { copies: stateCopiesIn(config.state.directory) }));
   const metrics = closing.use(openMetrics({ version }));
   const log = logSink({ level: config.system.logLevel, format: config.system.logFormat, stream: process.stdout, environment });
@@ -85,7 +89,7 @@ export async function openContext(config: Config, places: Places, environment: N
     rendering: new Renderings({ secrets, podman, config, decrypter: openDecrypter(age), mode: places.mode, self }),
     images: new ImageWatch(),
     copies: new StateCopies(),
-    reach: new Reach({ host, podman, journal, clock }),
+    reach: new Reach({ host, podman, journal, clock, room: stateRoom(config) }),
     time: new Timekeeping(clock, store),
     git: openGit({
       directory: `${config.state.directory}/git`,

@@ -1,12 +1,13 @@
 /** `pgo bootstrap` and `pgo uninstall`: puts pgo on the host as a service of its own, and takes it away again. Runs in a container beside pgo's. */
 
-import { mkdir, open, readFile, readdir, rename, rm, rmdir, writeFile } from "node:fs/promises";
+import { mkdir, open, readFile, readdir, rm, rmdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 
 import { openClock } from "./adapters/clock.ts";
+import { writeDurably } from "./adapters/durable.ts";
 import { makeRepository } from "./adapters/git/example.ts";
-import { openHost } from "./adapters/host/host.ts";
-import { hostOptions, openContext, selfDirectory, selfSite } from "./app.ts";
+import { openSystemd } from "./adapters/host/systemd.ts";
+import { busAddress, openContext, selfDirectory, selfSite } from "./app.ts";
 import { ask } from "./cli/client.ts";
 import { renderStatus } from "./cli/render.ts";
 import type { BootstrapOptions } from "./cli/program.ts";
@@ -50,7 +51,9 @@ export async function bootstrap(options: BootstrapOptions, site: Site, signal: A
       `${places.config} is there already and is left as it is: it has no source with url = "${options.repository}", add one to deploy it too\n`,
     );
 
-  await using host = await openHost(hostOptions(config.value, places, environment, openClock()), signal);
+  // systemd alone: a pgo that runs has its work in the state directory.
+  await using host = openSystemd({ busAddress: busAddress(places, environment), mode: places.mode });
+  await host.connect(signal);
   const file = ownQuadlet(config.value);
   const present = (await host.services([service], signal)).get(service);
   if (present !== undefined && present.source !== "" && present.source !== file) {
@@ -79,13 +82,11 @@ export async function uninstall({ keepRunning }: { readonly keepRunning: boolean
     for (const problem of config.trouble) terminal.err(`${problemLine(problem)}\n`);
     return 2;
   }
-  {
-    await using host = await openHost(hostOptions(config.value, places, environment, openClock()), signal);
-    const stopped = await host.job("stop", service, signal);
-    if (!stopped.ok && (await host.services([service], signal)).get(service)?.load === "loaded") terminal.err(`${stopped.trouble}\n`);
-  }
+  await using host = openSystemd({ busAddress: busAddress(places, environment), mode: places.mode });
+  await host.connect(signal);
+  const stopped = await host.job("stop", service, signal);
+  if (!stopped.ok && (await host.services([service], signal)).get(service)?.load === "loaded") terminal.err(`${stopped.trouble}\n`);
   if (!keepRunning && !(await removeApplications(config.value, site, signal))) return 1;
-  await using host = await openHost(hostOptions(config.value, places, environment, openClock()), signal);
   await rm(ownQuadlet(config.value), { force: true });
   await rmdir(dirname(ownQuadlet(config.value))).catch(() => undefined);
   await host.reload(signal);
@@ -173,15 +174,7 @@ async function ownText(image: string, config: Config, { places, environment, shi
 async function replaceFile(path: string, text: string): Promise<boolean> {
   if ((await exists(path)) && (await readFile(path, "utf8")) === text) return false;
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-  const temporary = `${path}.tmp`;
-  {
-    await using file = await open(temporary, "w", 0o644);
-    await file.writeFile(text);
-    await file.sync();
-  }
-  await rename(temporary, path);
-  await using directory = await open(dirname(path), "r");
-  await directory.sync();
+  await writeDurably(path, text, 0o644);
   return true;
 }
 

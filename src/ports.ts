@@ -110,6 +110,11 @@ export interface Host {
   missing(paths: readonly string[], signal: AbortSignal): Promise<readonly string[]>;
   /** What listens in pgo's network namespace, which is the host's. Throws where nobody can say. */
   listening(signal: AbortSignal): Promise<readonly Endpoint[]>;
+  /**
+   * Why files of so many bytes can't be written below these directories, which need not exist: the file system is read-only or full. Undefined
+   * where they can. Throws where nobody can say.
+   */
+  writable(directories: readonly string[], bytes: number, signal: AbortSignal): Promise<string | undefined>;
   /** Bytes that can still be written below the state directory. */
   freeSpace(signal: AbortSignal): Promise<number>;
 

@@ -39,7 +39,8 @@ export async function writeDurably(path: string, content: Uint8Array | string, m
     }
     await rename(interim, path);
   } catch (error) {
-    await removed(interim);
+    // Where that can't be removed either, the first reason is the one to tell.
+    await removed(interim).catch(() => undefined);
     throw error;
   }
   await syncDirectory(dirname(path));

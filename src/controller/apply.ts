@@ -29,8 +29,8 @@ export interface Work {
 export interface Failure {
   /** In one line. */
   readonly reason: string;
-  /** It was not refused, nor did it fail in a way that is known: what came of it nobody can say without looking. */
-  readonly surprise: boolean;
+  /** It was not refused, nor did it fail in a way that is known: what came of it nobody can say without looking. Which kind of step it was. */
+  readonly surprise: Step["kind"] | undefined;
 }
 
 /** Brings every image that the plan's starts need, before anything is touched. The trouble is for people. */
@@ -107,10 +107,10 @@ async function attempt(step: Step, executors: Executors, signal: AbortSignal): P
   try {
     // The table is typed by the union, so each executor gets the step that it is for.
     const done = await (executors[step.kind] as (step: Step, signal: AbortSignal) => Promise<Result<void, string>>)(step, signal);
-    return done.ok ? done : trouble({ reason: done.trouble, surprise: false });
+    return done.ok ? done : trouble({ reason: done.trouble, surprise: undefined });
   } catch (error) {
     signal.throwIfAborted();
-    return trouble({ reason: `${step.kind} ${targetOf(step)}: ${reasonOf(error)}`, surprise: true });
+    return trouble({ reason: `${step.kind} ${targetOf(step)}: ${reasonOf(error)}`, surprise: step.kind });
   }
 }
 

@@ -8,6 +8,7 @@ import { lacking, needsOf, portsIn, tooFull } from "../core/preflight.ts";
 import type { PodmanSecret } from "../ports.ts";
 import { liveBundles, type Context } from "./context.ts";
 import type { Observation } from "./observe.ts";
+import { roomFor } from "./room.ts";
 import { roomForBackups } from "./volumes.ts";
 
 export interface Departure {
@@ -50,6 +51,9 @@ export function askedOnce({ host, podman }: Context, signal: AbortSignal): HostA
 export async function preflight(departure: Departure, context: Context, signal: AbortSignal): Promise<string | undefined> {
   const { plan, bundle, isNew, answers = askedOnce(context, signal) } = departure;
   const { host, config } = context;
+  const room = roomFor(plan, config);
+  const unwritable = room && (await attempt(() => host.writable(room.directories, room.bytes, signal), signal));
+  if (unwritable !== undefined) return unwritable;
   if (!plan.steps.some(({ kind }) => kind === "start" || kind === "restart")) return undefined;
   const needs = needsOf(plan, bundle, [config.quadlet.directory, config.state.directory]);
   const paths = [...new Set(needs.paths.map(({ what }) => what))];

@@ -33,6 +33,7 @@ import { exactFallback, noteRunning, releaseImages, secureImages } from "./image
 import { observe, type Observation } from "./observe.ts";
 import { unknownStart } from "../core/observe.ts";
 import { preflight } from "./preflight.ts";
+import { roomFor } from "./room.ts";
 import { settle } from "./settle.ts";
 import { objectRules } from "./volumes.ts";
 import { verify, type Verification } from "./verify.ts";
@@ -267,7 +268,7 @@ function giveUp(rollout: Applying | Verifying, because: string, context: Context
 
 /**
  * Plans to a target from what the host shows now and carries it out; answers the trouble, if any. After a surprise (the bus went away while
- * a job ran) the host is looked at and the rest done once more; throws HostAway where it can't be, and a later pass does it.
+ * a job ran, a disk is full) the host is looked at and the rest done once more; throws HostAway where it can't be, and a later pass does it.
  */
 async function applyTarget(
   rollout: Rollout,
@@ -280,7 +281,7 @@ async function applyTarget(
   const work = { deployment: rollout.deployment, bundle: goal.bundle };
   const carryOut = async (made: Plan): Promise<Failure | undefined> => {
     const [conflict] = made.conflicts;
-    if (conflict !== undefined) return { reason: `${conflict.file}: ${conflict.message}`, surprise: false };
+    if (conflict !== undefined) return { reason: `${conflict.file}: ${conflict.message}`, surprise: undefined };
     const result = await apply(made, work, context, signal);
     if (!result.ok) return result.trouble;
     if (!stopsMore(made, goal.bundle?.units ?? [])) return undefined;
@@ -289,9 +290,10 @@ async function applyTarget(
     const again = await apply({ ...rest, steps: starts }, work, context, signal);
     return again.ok ? undefined : again.trouble;
   };
-  const first = await carryOut(prepared ?? (await replan(goal, context, signal)));
-  if (first?.surprise !== true) return first?.reason;
-  await context.reach.check(signal);
+  const made = prepared ?? (await replan(goal, context, signal));
+  const first = await carryOut(made);
+  if (first?.surprise === undefined) return first?.reason;
+  await context.reach.check(signal, { room: roomFor(made, context.config), reload: first.surprise === "reload" });
   return (await carryOut(await replan(goal, context, signal)))?.reason;
 }
 

@@ -8,6 +8,7 @@ import { Bundles, type Context } from "../../src/controller/context.ts";
 import { commands } from "../../src/controller/control.ts";
 import { Loop } from "../../src/controller/loop.ts";
 import { Reach } from "../../src/controller/reach.ts";
+import { stateRoom } from "../../src/controller/room.ts";
 import { Renderings } from "../../src/controller/rendering.ts";
 import { StateCopies } from "../../src/controller/heal.ts";
 import { ImageWatch } from "../../src/controller/watch.ts";
@@ -129,7 +130,7 @@ export class Pgo implements AsyncDisposable {
       images: new ImageWatch(),
       copies: new StateCopies(),
       handovers: life.wrap(this.handovers),
-      reach: new Reach({ ...reached, journal, clock }),
+      reach: new Reach({ ...reached, journal, clock, room: stateRoom(this.#config) }),
       time: new Timekeeping(clock, this.store),
       logs: "journalctl -u",
     };

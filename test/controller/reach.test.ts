@@ -14,14 +14,15 @@ const never = new AbortController().signal;
 function watched() {
   const clock = fakeClock();
   const told: string[] = [];
-  const trouble: { systemd?: string; podman?: string } = {};
+  const trouble: { systemd?: string; podman?: string; disk?: string } = {};
   const answer = <Value>(value: Value, reason: string | undefined) =>
     reason === undefined ? Promise.resolve(value) : Promise.reject(new Error(reason));
   const reach = new Reach({
-    host: { services: () => answer(new Map(), trouble.systemd) } as Partial<Host> as Host,
+    host: { services: () => answer(new Map(), trouble.systemd), writable: () => Promise.resolve(trouble.disk) } as Partial<Host> as Host,
     podman: { containers: () => answer([], trouble.podman) } as Partial<Podman> as Podman,
     journal: { tell: (event) => void told.push(sentence({ ...event, at: clock.now() })) },
     clock,
+    room: { directories: ["/var/lib/pgo"], bytes: 1 },
   });
   /** Asks, and gives it the time that it takes. */
   const check = async () => {

@@ -56,6 +56,10 @@ export class World {
   verification: Omit<UnitVerification, "root"> = { code: 0, output: "" };
   /** Why neither systemd nor Podman answers; undefined while they do. */
   away: string | undefined;
+  /** Why nothing can be written; undefined while it can. */
+  unwritable: string | undefined;
+  /** Why systemd does not read its units again; undefined while it does. */
+  reloadTrouble: string | undefined;
   /** Services whose port nobody answers at, though they run. */
   readonly down = new Set<ServiceName>();
   /** What services wrote last. */
@@ -100,8 +104,10 @@ export class World {
         const method: unknown = Reflect.get(target, name);
         if (typeof method !== "function") return method;
         return async (...given: readonly unknown[]): Promise<unknown> => {
-          const isFile = ["placed", "write", "remove", "foreign", "handMade", "takeAway", "putBack"].includes(String(name));
+          const isFile = ["placed", "write", "remove", "foreign", "handMade", "takeAway", "putBack", "writable"].includes(String(name));
           if (this.away !== undefined && !isFile) throw new Error(this.away);
+          const writes = ["write", "overwrite", "remove", "takeAway", "putBack"].includes(String(name));
+          if (this.unwritable !== undefined && writes) throw new Error("ENOSPC: no space left on device, write");
           const changes = this.changes.length;
           const answer: unknown = await Reflect.apply(method, target, given);
           if (this.changes.length > changes) this.onChange?.();
@@ -320,6 +326,7 @@ export class World {
       verifyUnits: () => Promise.resolve({ ...this.verification, root: "/staging" }),
       missing: (paths) => Promise.resolve(paths.filter((path) => this.absent.has(path))),
       listening: () => Promise.resolve([...this.listening, ...machine.listening()]),
+      writable: () => Promise.resolve(this.unwritable),
       freeSpace: () => Promise.resolve(this.free.state),
       exportVolume: (volume, file) => {
         const there = machine.volumes.get(volume);
@@ -343,6 +350,7 @@ export class World {
       },
       services: (names) => Promise.resolve(new Map(names.map((name) => [name, machine.state(name)]))),
       reload: () => {
+        if (this.reloadTrouble !== undefined) return Promise.reject(new Error(this.reloadTrouble));
         machine.reload();
         this.changes.push("reload");
         return Promise.resolve();

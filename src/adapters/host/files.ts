@@ -248,7 +248,8 @@ export async function writeDurably(
     await syncDirectory(directory);
     if (!isPrivate(file.mode) && !isShared) await loosen(directory);
   } catch (error) {
-    await unlinked(interim);
+    // Where that can't be removed either, the first reason is the one to tell; a later look does it.
+    await unlinked(interim).catch(() => undefined);
     throw error;
   } finally {
     writing.delete(interim);

@@ -15,6 +15,7 @@ import { openSystemd } from "./systemd.ts";
 import { openRoom } from "./room.ts";
 import { openVerifier } from "./verifier.ts";
 import { openVolumes } from "./volumes.ts";
+import { openWritable } from "./writable.ts";
 
 export interface HostOptions {
   readonly mode: "rootful" | "rootless";
@@ -63,6 +64,7 @@ export async function openHost(options: HostOptions, signal: AbortSignal): Promi
     ...openGenerator(options, staging, run),
     ...openVerifier(options.mode, staging, run),
     ...openRoom(stateDirectory, run),
+    ...openWritable(),
     ...openJournalReader(options.mode, run),
     ...openVolumes(options, run),
     run,

@@ -1,6 +1,19 @@
 /** SQLite as the store needs it: opened safely, statements prepared once, transactions that nest. better-sqlite3 is known here only. */
 
-import { chmodSync, closeSync, copyFileSync, existsSync, fsyncSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync } from "node:fs";
+import {
+  accessSync,
+  chmodSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
 
@@ -51,6 +64,31 @@ export function openDatabase(path: string, readonly: boolean): Database {
   } catch (error) {
     throw refusal(path, error);
   }
+}
+
+/**
+ * Locks a file against every other process: SQLite's exclusive lock on an empty database, which is the kernel's (fcntl(2)). So it holds across
+ * containers, and goes with its process however that ends. Undefined where another one has it. Throws where the file can't be made or
+ * written.
+ */
+export function lockFile(path: string): Disposable | undefined {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const db = new Sqlite(path, { timeout: 0 });
+  try {
+    // Where it can't be written SQLite would read it only, and lock nothing. Not by opening it: to close it again would end this process's locks.
+    accessSync(path, constants.W_OK);
+    chmodSync(path, 0o600);
+    db.exec("BEGIN EXCLUSIVE");
+  } catch (error) {
+    db.close();
+    if (error instanceof Sqlite.SqliteError && error.code.startsWith("SQLITE_BUSY")) return undefined;
+    throw error;
+  }
+  return {
+    [Symbol.dispose]: () => {
+      db.close();
+    },
+  };
 }
 
 /** What to tell of a database that can't be opened or read. */
