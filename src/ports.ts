@@ -23,11 +23,12 @@ import type { UnitStage, UnitVerification } from "./core/unit-verify.ts";
 // ---- Git ----
 
 export interface Git {
-  /** The commit that the source's branch names now: one `ls-remote`. */
+  /** The commit that the source's branch or tag names now: one `ls-remote`; none for a source at a commit. */
   head(source: Source, signal: AbortSignal): Promise<Result<Revision, GitTrouble>>;
   /**
    * Brings a commit and reads the files below the source's paths; `"newest"`: that which the branch names now, found and brought by one
-   * connection where it can be. `previous` is what was read last, to tell a rewritten history.
+   * connection where it can be. A source at a tag or a range gets that of its tag now, whatever was asked for. `previous` is what was read
+   * last, to tell a rewritten history.
    */
   fetch(
     source: Source,
@@ -47,13 +48,15 @@ export interface GitTrouble {
 /** A commit's files. */
 export interface Snapshot {
   readonly revision: Revision;
+  /** By which it was found; undefined for a branch and a commit. */
+  readonly tag?: string | undefined;
   readonly author: string;
   readonly subject: string;
   /** The whole message of the commit, then those of the others that are new since `previous`, as far as they are known; for trailers. */
   readonly messages: readonly string[];
   /** When the commit was made, by its committer's clock. */
   readonly committedAt: Date | undefined;
-  /** Whether `previous` is known not to be an ancestor. */
+  /** Whether `previous` is known not to be an ancestor; of a branch alone. */
   readonly rewritten: boolean;
   /** By path below the repository's root, only those below the source's paths, and what symbolic links among them lead to. */
   readonly entries: ReadonlyMap<string, TreeEntry>;
@@ -508,6 +511,8 @@ export interface SourceRecord {
   readonly name: SourceName;
   /** The revision that a pass has wholly dealt with. */
   readonly revision: Revision | undefined;
+  /** By which that revision was found. */
+  readonly tag: string | undefined;
   readonly checkedAt: Date | undefined;
   readonly state: "ok" | "failed";
   readonly message: string | undefined;

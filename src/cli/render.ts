@@ -48,10 +48,10 @@ export function renderStatus(report: StatusReport, view: View): string {
 }
 
 function sourceLines(sources: readonly SourceStatus[], view: View): string[] {
-  const rows = sources.map(({ name, state, revision, checkedAt }) => [
+  const rows = sources.map(({ name, state, revision, tag, checkedAt }) => [
     { text: name, tone: "bold" as const },
     toned(state, state === "ok" ? "good" : "bad"),
-    { text: short(revision), tone: "dim" as const },
+    { text: tag === null ? short(revision) : `${tag} ${short(revision)}`, tone: "dim" as const },
     checkedAt === null ? "not looked at yet" : `looked at ${relative(checkedAt, view.now)}`,
   ]);
   const lines = table(rows, 2, view);

@@ -43,7 +43,7 @@ export async function pass(named: Source, occasion: Occasion, context: Context, 
     outcome = "source-failed";
     failed(source, found.trouble, context);
   } else if (typeof found.value === "string") {
-    checked(source, found.value, context);
+    checked(source, { revision: found.value, tag: context.store.source(source.name)?.tag }, context);
   } else {
     outcome = "changed";
     touched = await dealWith(source, found.value, occasion, context, signal);
@@ -127,7 +127,7 @@ async function dealWith(
   const { touched, seen } = await dealWithRevision({ source, snapshot, asked, retry, unbound }, context, signal);
   for (const one of seen) {
     if (one.source.name !== source.name) tellRewritten(one, context);
-    checked(one.source, one.snapshot.revision, context);
+    checked(one.source, one.snapshot, context);
   }
   const { keepDeployments: deployments, keepDays: days, keepGood: good } = context.config.state;
   context.store.trim({ deployments, days, good }, context.clock.now());
@@ -137,16 +137,21 @@ async function dealWith(
   return touched;
 }
 
-function tellRewritten({ source, snapshot: { revision, rewritten } }: Seen, { store, journal }: Context): void {
-  if (!rewritten) return;
-  const before = store.source(source.name)?.revision?.slice(0, 7) ?? "?";
-  const message = `${before} is no ancestor of ${revision.slice(0, 7)}, which is followed (a forced push)`;
+/** A branch that was led elsewhere, or a tag that names another commit than before: it should be for good. */
+function tellRewritten({ source, snapshot: { revision, tag, rewritten } }: Seen, { store, journal }: Context): void {
+  const last = store.source(source.name);
+  const isMoved = tag !== undefined && last?.tag === tag && last.revision !== undefined && last.revision !== revision;
+  if (!rewritten && !isMoved) return;
+  const [before, now] = [last?.revision?.slice(0, 7) ?? "?", revision.slice(0, 7)];
+  const message = isMoved
+    ? `tag ${tag} was moved from ${before} to ${now}, which is followed: find out who did it, a tag should never move`
+    : `${before} is no ancestor of ${now}, which is followed (a forced push)`;
   journal.tell({ type: "source", source: source.name, state: "rewritten", message });
 }
 
-function checked(source: Source, revision: Revision, { store, journal, clock }: Context): void {
+function checked(source: Source, { revision, tag }: Pick<Snapshot, "revision" | "tag">, { store, journal, clock }: Context): void {
   const before = store.source(source.name);
-  store.saveSource({ name: source.name, revision, checkedAt: clock.now(), state: "ok", message: undefined, failures: 0 });
+  store.saveSource({ name: source.name, revision, tag, checkedAt: clock.now(), state: "ok", message: undefined, failures: 0 });
   if (before?.state === "failed")
     journal.tell({ type: "source", source: source.name, state: "recovered", message: `read again, at ${revision.slice(0, 7)}` });
 }
@@ -160,6 +165,7 @@ export function failed(source: Source, { reason, transient }: GitTrouble, { stor
   store.saveSource({
     name: source.name,
     revision: before?.revision,
+    tag: before?.tag,
     checkedAt: clock.now(),
     state: "failed",
     message: reason,

@@ -87,8 +87,8 @@ function isUnbound(id: ApplicationId, { source, unbound, retry }: Task): boolean
   return id === retry || id === unbound || (unbound === "all" && partsOf(id).source === source.name);
 }
 
-function commitOf({ source, snapshot: { revision, author, subject } }: Seen): Case["commit"] {
-  return { revision, ref: source.branch ?? "HEAD", author, subject };
+function commitOf({ source: { branch, at }, snapshot: { revision, tag, author, subject } }: Seen): Case["commit"] {
+  return { revision, ref: tag ?? (at?.kind === "commit" ? revision : (branch ?? "HEAD")), author, subject };
 }
 
 /** Another pgo comes when this one has nothing left to do. */

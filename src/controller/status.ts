@@ -89,6 +89,7 @@ export function sourceStatus(record: SourceRecord, store: Store, now: Date): Sou
   return {
     name: record.name,
     revision: record.revision ?? null,
+    tag: record.tag ?? null,
     checkedAt: record.checkedAt?.toISOString() ?? null,
     state: record.state,
     message: record.message ?? null,

@@ -10,6 +10,7 @@ import { ownSchedule, scheduleLayer, type ScheduleLayer } from "./schedule-confi
 import { applicationSecrets, hostSecrets, type AgeKey } from "./secrets-config.ts";
 import { varsTable, type VarsTable } from "./vars-config.ts";
 import { NameError, applicationName, sourceName, type SourceName } from "./names.ts";
+import { fixedKeys, fixedRef, strayRef, type FixedRef } from "./refs.ts";
 import { bytes } from "./size.ts";
 
 export type { SecretReference } from "./config-values.ts";
@@ -56,6 +57,7 @@ const source = z.strictObject({
     .refine((name) => !name.startsWith("-"), 'must not begin with "-"')
     .optional()
     .describe("Default: the branch that the remote's HEAD names."),
+  ...fixedKeys,
   paths: z
     .array(z.string().refine(insideRepository, 'must be a directory inside the repository, such as "." or "hosts/pi4"'))
     .min(1)
@@ -230,6 +232,10 @@ export function hostConfig(directories: Directories) {
             message: `a second source is called "${name}": give one of them a name of its own`,
           });
       });
+      config.source.forEach((one, index) => {
+        const stray = strayRef(one);
+        if (stray !== undefined) context.addIssue({ code: "custom", path: ["source", index, stray.key], message: stray.message });
+      });
       if (config.self.source !== undefined && !names.includes(config.self.source))
         context.addIssue({
           code: "custom",
@@ -265,6 +271,8 @@ export interface Source {
   readonly url: string;
   /** Undefined: the branch that the remote's HEAD names. */
   readonly branch: string | undefined;
+  /** Followed instead of a branch. */
+  readonly at?: FixedRef | undefined;
   /** `.` or `a/b`: no leading `./`, no trailing slash; with variables still in them until a pass begins. */
   readonly paths: readonly string[];
   readonly optionalPaths: boolean;
@@ -346,6 +354,7 @@ export function configOf(raw: HostConfig): Config {
       name: sourceName(one.name ?? nameFromUrl(one.url)),
       url: one.url,
       branch: one.branch,
+      at: fixedRef(one),
       paths: one.paths.map(plainPath),
       optionalPaths: one.optional_paths,
       interval: one.interval,

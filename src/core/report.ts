@@ -20,6 +20,8 @@ export interface StatusReport {
 export interface SourceStatus {
   readonly name: string;
   readonly revision: string | null;
+  /** By which that revision was found; null for a branch and a commit. */
+  readonly tag: string | null;
   readonly checkedAt: string | null;
   readonly state: "ok" | "failed";
   readonly message: string | null;

@@ -33,7 +33,7 @@ export const healthyStatus: StatusReport = {
   healthy: true,
   trouble: null,
   healed: null,
-  sources: [{ name: "fleet", revision: revision("3f2c1ab"), checkedAt: ago(12), state: "ok", message: null, suspended: null }],
+  sources: [{ name: "fleet", revision: revision("3f2c1ab"), tag: null, checkedAt: ago(12), state: "ok", message: null, suspended: null }],
   applications: [shop],
 };
 
@@ -45,6 +45,7 @@ export const troubledStatus: StatusReport = {
     {
       name: "edge",
       revision: null,
+      tag: null,
       checkedAt: ago(200),
       state: "failed",
       message: "connect to git.example.com port 22: Connection refused; the next try is in 2 min, what was deployed before keeps running",

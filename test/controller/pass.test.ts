@@ -631,6 +631,38 @@ suite("Git that can't be reached", () => {
   });
 });
 
+suite("a source at a tag", () => {
+  test("is told in status and history by the tag", async () => {
+    await using pgo = new Pgo();
+    pgo.world.commit({ "shop/web.container": container("good:1") }, { tag: "v1.0.0" });
+    pgo.start();
+    await pgo.pass(2 * minute);
+    assert.equal(pgo.store.deployments({ limit: 1 })[0]?.ref, "v1.0.0");
+    assert.equal(pgo.store.sources()[0]?.tag, "v1.0.0");
+    pgo.world.commit({ "shop/web.container": container("good:2") }, { tag: "v1.1.0" });
+    await pgo.pass(2 * minute);
+    assert.equal(pgo.store.deployments({ limit: 1 })[0]?.ref, "v1.1.0");
+    assert.deepEqual(
+      pgo.told.filter(({ type }) => type === "source"),
+      [],
+    );
+  });
+
+  test("that was moved is followed, and told once", async () => {
+    await using pgo = new Pgo();
+    pgo.world.commit({ "shop/web.container": container("good:1") }, { tag: "v1.0.0" });
+    pgo.start();
+    await pgo.pass(2 * minute);
+    pgo.world.commit({ "shop/web.container": container("good:2") }, { tag: "v1.0.0" });
+    await pgo.pass(10 * minute);
+    assert.equal(pgo.outcome("shop"), "deployed");
+    const told = pgo.told.flatMap((event) => (event.type === "source" ? [`${event.state}: ${event.message}`] : []));
+    assert.deepEqual(told, [
+      "rewritten: tag v1.0.0 was moved from 0000000 to 0000000, which is followed: find out who did it, a tag should never move",
+    ]);
+  });
+});
+
 suite("applications that need each other", () => {
   const base = { "base/shared.network": "[Network]\n", "base/base.container": container("good:1") };
   const shop = { "shop/web.container": container("good:1", "Network=shared.network\n") };

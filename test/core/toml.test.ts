@@ -126,6 +126,22 @@ test("what fits no other key is told too: names twice, directories inside one an
   assert.match(problems('[[source]]\nurl = "--upload-pack=x"\n').join(), /:2: url must not begin with "-"/);
 });
 
+test("a source follows one of branch, tag, semver and commit, each in the form that it has", () => {
+  const told = (...lines: readonly string[]) => problems(["[[source]]", 'url = "x"', ...lines].join("\n"));
+  assert.deepEqual(told('branch = "main"', 'tag = "v1"'), [
+    "pgo.toml:4: tag: a source follows one of branch, tag, semver and commit: take out this or branch",
+  ]);
+  assert.deepEqual(told('semver = "new"'), ['pgo.toml:3: semver must be a range of versions, such as ">=1.2 <2", "^1.4" or "*"']);
+  assert.deepEqual(told('semver = " "').length, 1);
+  assert.deepEqual(told('commit = "3f2c1ab"'), ["pgo.toml:3: commit must be a commit's full hash, as `git rev-parse` prints it"]);
+  assert.deepEqual(told('tag = "v1"', 'tag_prefix = "web-"'), ['pgo.toml:4: tag_prefix: goes with semver = "…": a tag is named in full']);
+  for (const tag of ["-x", "refs/tags/v1", "a b", "a..b", "a^{}", "a/", "a.lock", "*"]) assert.equal(told(`tag = "${tag}"`).length, 1, tag);
+  for (const tag of ["v1.2.3", "web/v1", "2024-01-01", "grün"]) assert.deepEqual(told(`tag = "${tag}"`), []);
+  assert.deepEqual(config('[[source]]\nurl = "x"\nsemver = "^1"\ntag_prefix = "web/"\n').sources[0]?.at, {
+    ...{ kind: "semver", range: "^1", prefix: "web/" },
+  });
+});
+
 test("a text that is no TOML is told with line and column", () => {
   assert.deepEqual(problems('[[source]]\nurl = "x"\nbranch = \n'), ["pgo.toml:3: not valid TOML, column 10: invalid value"]);
   assert.match(problems("a = 1\na = 2\n").join(), /^pgo\.toml:2: not valid TOML, column 1: /);

@@ -122,7 +122,13 @@ export class World {
   /** A commit with these files, by path below the root of the source's repository. */
   commit(
     files: Readonly<Record<string, string | TreeEntry>>,
-    { rewritten = false, source = "fleet", message = "", committedAt = this.#clock.now() } = {},
+    {
+      rewritten = false,
+      source = "fleet",
+      message = "",
+      committedAt = this.#clock.now(),
+      tag,
+    }: { rewritten?: boolean; source?: string; message?: string; committedAt?: Date; tag?: string | undefined } = {},
   ): Revision {
     const entries = new Map(
       Object.entries(files).map(([path, content]): [string, TreeEntry] => [
@@ -134,7 +140,8 @@ export class World {
     const made = revision(number.toString(16).padStart(40, "0"));
     const subject = `change ${number}`;
     const messages = [`${subject}\n\n${message}`];
-    this.#commits.push({ revision: made, author: "Ada <ada@example.com>", subject, messages, committedAt, rewritten, entries, source });
+    const author = "Ada <ada@example.com>";
+    this.#commits.push({ revision: made, tag, author, subject, messages, committedAt, rewritten, entries, source });
     return made;
   }
 

@@ -14,6 +14,7 @@ export const status: StatusReport = {
     {
       name: "fleet",
       revision: "3f2c1ab".padEnd(40, "0"),
+      tag: null,
       checkedAt: "2026-01-01T00:00:00.000Z",
       state: "ok",
       message: null,

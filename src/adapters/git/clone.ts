@@ -8,7 +8,7 @@ import { success, trouble, type Result } from "../../core/result.ts";
 import type { GitTrouble, Snapshot } from "../../ports.ts";
 import { catFile, text, type Place } from "./process.ts";
 import * as tree from "./tree.ts";
-import { noSuchBranch, spoken, type About, type GitFailure } from "./trouble.ts";
+import { notThere, spoken, type About, type GitFailure } from "./trouble.ts";
 
 /** A commit's files, with what else its reading found out. */
 interface Read {
@@ -41,6 +41,8 @@ export interface AnyClone extends Place {
 
 export interface Clone extends AnyClone {
   readonly revision: Revision;
+  /** By which it was found, for a source that follows tags. */
+  readonly tag?: string | undefined;
 }
 
 /** The commit that the branch names now. It is brought by the same connection into the clone that there is; without one it is only asked for. */
@@ -135,15 +137,37 @@ async function headIn({ cwd }: Place): Promise<string | undefined> {
   }
 }
 
-/** Fetches the commit by its hash, or where the server gives none by hash (protocol 0 and 1), by its branch if that is still there. */
+/**
+ * Fetches the commit by its hash; or where the server gives none by hash (protocol 0 and 1), by its branch or tag if that is still there, or
+ * with all there is.
+ */
 async function bring(clone: Clone, depth: number, signal: AbortSignal): Promise<Result<void, GitFailure>> {
-  const exact = await bringRef(clone, clone.revision, depth, signal);
+  const { about, revision, tag } = clone;
+  const exact = await bringRef(clone, revision, depth, signal);
   if (exact.ok || exact.trouble.refused === undefined) return exact;
-  const latest = await bringRef(clone, refOf(clone.about), depth, signal);
+  if (about.at?.kind === "commit") return bringAll(clone, exact.trouble, signal);
+  const latest = await bringRef(clone, tag === undefined ? refOf(about) : `refs/tags/${tag}`, depth, signal);
   if (!latest.ok) return latest;
-  if ((await headIn(clone)) === clone.revision) return success(undefined);
-  const reason = `${clone.about.url} no longer gives out ${short(clone.revision)}: the branch has moved on, the next poll takes it from there`;
-  return trouble({ reason: spoken(reason, clone.about.secrets), transient: true, fault: "remote" });
+  if (tag !== undefined) await text(clone, ["update-ref", headRef, `${headRef}^{commit}`], signal);
+  if ((await headIn(clone)) === revision) return success(undefined);
+  const what = tag === undefined ? "the branch" : `tag ${tag}`;
+  const reason = `${about.url} no longer gives out ${short(revision)}: ${what} has moved on, the next poll takes it from there`;
+  return trouble({ reason: spoken(reason, about.secrets), transient: true, fault: "remote" });
+}
+
+/** The whole history of all branches and tags, in which a commit is that the server names nowhere itself. */
+async function bringAll(clone: Clone, { absent }: GitFailure, signal: AbortSignal): Promise<Result<void, GitFailure>> {
+  const { about, revision, partial } = clone;
+  const missing = trouble<GitFailure>({ reason: spoken(notThere(about), about.secrets), transient: false, fault: "remote" });
+  // To bring all would be no use, at each poll.
+  if (absent) return missing;
+  // As deep as it goes, also where the clone is shallow (git-fetch(1), --depth).
+  const options = ["--no-progress", "--no-tags", "--no-write-fetch-head", "--depth=2147483647", ...(partial ? ["--filter=blob:none"] : [])];
+  const refs = ["heads", "tags"].map((kind) => `+refs/${kind}/*:refs/pgo/${kind}/*`);
+  const fetched = await text(clone, ["fetch", ...options, "origin", ...refs], signal);
+  if (!fetched.ok) return fetched;
+  const named = await text(clone, ["update-ref", headRef, revision], signal);
+  return named.ok ? success(undefined) : missing;
 }
 
 /** `ref`: a commit's hash or the full name of a ref. What it names is the clone's head then. */
@@ -156,7 +180,7 @@ async function bringRef(clone: AnyClone, ref: string, depth: number, signal: Abo
 }
 
 async function readCommit(clone: Clone, signal: AbortSignal): Promise<Result<Read, GitFailure>> {
-  const { revision, optional } = clone;
+  const { revision, tag, optional } = clone;
   const files = await readFiles(clone, { required: optional ? [] : clone.paths, before: [] }, signal);
   if (!files.ok) return files;
   let { lines, entries } = files.value;
@@ -171,7 +195,7 @@ async function readCommit(clone: Clone, signal: AbortSignal): Promise<Result<Rea
     lines = [...lines, ...more.value.lines];
     entries = new Map([...entries, ...more.value.entries]);
   }
-  return success({ snapshot: { revision, author, subject, messages: [message], committedAt, rewritten: false, entries }, parents });
+  return success({ snapshot: { revision, tag, author, subject, messages: [message], committedAt, rewritten: false, entries }, parents });
 }
 
 interface Files {
@@ -250,6 +274,9 @@ async function withHistory(
   if (previous === undefined || previous === snapshot.revision) return snapshot;
   // A merge brings others with it.
   if (parents.includes(previous) && (parents.length === 1 || !clone.trailers)) return snapshot;
+  // Two tags need not be of one line, nor two commits that a person names.
+  const isBranch = clone.about.at === undefined;
+  if (!isBranch && !clone.trailers) return snapshot;
   const deepened = await bring(clone, historyDepth, signal);
   const listed = deepened.ok ? await text(clone, ["rev-list", snapshot.revision], signal) : deepened;
   if (!listed.ok) return snapshot;
@@ -261,7 +288,7 @@ async function withHistory(
   return {
     ...snapshot,
     messages: messages.length > 0 ? messages : snapshot.messages,
-    rewritten: tree.isRewritten(previous, new Set(linesOf(listed.value)), known),
+    rewritten: isBranch && tree.isRewritten(previous, new Set(linesOf(listed.value)), known),
   };
 }
 
@@ -281,7 +308,7 @@ async function newMessages(clone: Clone, previous: Revision, signal: AbortSignal
 
 /** What the branch names, as a revision; undefined: nothing. */
 export function headOf(found: string | undefined, about: About): Result<Revision, GitTrouble> {
-  if (found === undefined) return trouble({ reason: spoken(noSuchBranch(about), []), transient: false });
+  if (found === undefined) return trouble({ reason: spoken(notThere(about), []), transient: false });
   try {
     return success(revisionOf(found));
   } catch (error) {

@@ -5,12 +5,14 @@ import { join } from "node:path";
 
 import type { SecretReference, Source } from "../../core/config.ts";
 import type { Revision, SourceName } from "../../core/names.ts";
+import { chosenTag } from "../../core/refs.ts";
 import { reasonOf, success, trouble, type Result } from "../../core/result.ts";
 import type { Git, GitTrouble } from "../../ports.ts";
 import { accessTo, addressOf, gitConfig, gitConfigFile } from "./access.ts";
 import { headOf, newest, refOf, refreshed, told } from "./clone.ts";
 import { text, type Place } from "./process.ts";
 import * as tree from "./tree.ts";
+import { notThere, spoken } from "./trouble.ts";
 
 export interface GitOptions {
   /** Where clones lie, one directory for each source, named after it; made when missing, 0700. */
@@ -20,6 +22,12 @@ export interface GitOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** In milliseconds, for one ls-remote and for each other git process; a slow link needs its time for a first clone. */
   readonly deadlines?: { readonly head: number; readonly fetch: number };
+}
+
+/** A commit, and the tag by which it was found. */
+interface Found {
+  readonly revision: Revision;
+  readonly tag?: string | undefined;
 }
 
 /** What all git processes of a source need. */
@@ -43,15 +51,22 @@ export function openGit(options: GitOptions): Git {
     if (!access.ok) return trouble({ reason: access.trouble, transient: false });
     const { url, host, port } = addressOf(source.url);
     const ssh = source.auth !== undefined && "ssh_key" in source.auth ? source.auth : undefined;
-    const about = { url, host, port, branch: source.branch, sshKey: ssh?.ssh_key, knownHosts: ssh?.known_hosts };
+    const about = { url, host, port, branch: source.branch, at: source.at, sshKey: ssh?.ssh_key, knownHosts: ssh?.known_hosts };
     return success({ environment: access.value.environment, about: { ...about, secrets: access.value.secrets } });
   }
 
-  async function ask(source: Source, reach: Reach, signal: AbortSignal): Promise<Result<Revision, GitTrouble>> {
+  async function ask(source: Source, reach: Reach, signal: AbortSignal): Promise<Result<Found, GitTrouble>> {
+    const { at } = source;
+    if (at?.kind === "commit") return success({ revision: at.revision });
     const ref = refOf(source);
-    const listed = await text({ ...reach, cwd: options.directory, deadline: deadlines.head }, ["ls-remote", "origin", ref], signal);
+    const question = at === undefined ? ["ls-remote", "origin", ref] : ["ls-remote", "--tags", "origin"];
+    const listed = await text({ ...reach, cwd: options.directory, deadline: deadlines.head }, question, signal);
     if (!listed.ok) return trouble(told(listed.trouble));
-    return headOf(tree.remoteRef(listed.value, ref), reach.about);
+    if (at === undefined) return found(headOf(tree.remoteRef(listed.value, ref), reach.about));
+    const tags = tree.remoteTags(listed.value);
+    const tag = chosenTag(at, tags);
+    if (tag === undefined) return trouble({ reason: spoken(notThere(reach.about, tags), []), transient: false });
+    return success({ revision: tag.revision, tag: tag.name });
   }
 
   async function fetchInTurn(source: Source, wanted: Revision | "newest", previous: Revision | undefined, signal: AbortSignal) {
@@ -60,11 +75,13 @@ export function openGit(options: GitOptions): Git {
     const paths = tree.treePaths(source.paths);
     if (!paths.ok) return trouble({ reason: paths.trouble, transient: false });
     const place = { ...reach.value, deadline: deadlines.fetch, cwd: join(options.directory, source.name) };
-    const { name, optionalPaths: optional } = source;
+    const { name, optionalPaths: optional, at } = source;
     const clone = { ...place, name, paths: paths.value, optional, partial: paths.value.length > 0, trailers: source.trailers === true };
-    const latest = { ask: () => ask(source, reach.value, signal), deadline: deadlines.head };
-    const found = wanted === "newest" ? await newest(clone, latest, signal) : success(wanted);
-    return found.ok ? refreshed({ ...clone, revision: found.value }, previous, signal) : found;
+    const latest = { ask: async () => headIn(await ask(source, reach.value, signal)), deadline: deadlines.head };
+    // Tags are asked for again, since which of them a commit goes by counts too.
+    const branch = async () => found(wanted === "newest" ? await newest(clone, latest, signal) : success(wanted));
+    const now = at === undefined ? await branch() : await ask(source, reach.value, signal);
+    return now.ok ? refreshed({ ...clone, ...now.value }, previous, signal) : now;
   }
 
   return {
@@ -72,7 +89,7 @@ export function openGit(options: GitOptions): Git {
       return guarded(options.directory, async () => {
         const reach = await reachOf(source, signal);
         if (!reach.ok) return reach;
-        return ask(source, reach.value, signal);
+        return headIn(await ask(source, reach.value, signal));
       });
     },
 
@@ -87,6 +104,14 @@ export function openGit(options: GitOptions): Git {
       return turn;
     },
   };
+}
+
+function found(head: Result<Revision, GitTrouble>): Result<Found, GitTrouble> {
+  return head.ok ? success({ revision: head.value }) : head;
+}
+
+function headIn(one: Result<Found, GitTrouble>): Result<Revision, GitTrouble> {
+  return one.ok ? success(one.value.revision) : one;
 }
 
 async function prepare(directory: string): Promise<void> {

@@ -4,7 +4,8 @@ import { createHash } from "node:crypto";
 import { posix } from "node:path";
 
 import type { TreeEntry } from "../../core/bundle.ts";
-import type { Revision } from "../../core/names.ts";
+import { revision as revisionOf, type Revision } from "../../core/names.ts";
+import type { Tag } from "../../core/refs.ts";
 import { success, trouble, type Result } from "../../core/result.ts";
 
 /** A line of `git ls-tree -r -z`, with `-l` its size too. */
@@ -161,6 +162,16 @@ export function remoteRef(output: string, ref: string): string | undefined {
     if (name === ref) return object;
   }
   return undefined;
+}
+
+/** Tags of `git ls-remote --tags`: an annotated one has a second line, `refs/tags/NAME^{}`, with what its tag object names (gitrevisions(7)). */
+export function remoteTags(output: string): readonly Tag[] {
+  const found = new Map<string, string>();
+  for (const line of output.split("\n")) {
+    const [, object, name, peeled] = /^([0-9a-f]+)\trefs\/tags\/(.+?)(\^\{\})?$/.exec(line) ?? [];
+    if (object !== undefined && name !== undefined && (peeled !== undefined || !found.has(name))) found.set(name, object);
+  }
+  return [...found].map(([name, object]) => ({ name, revision: revisionOf(object) }));
 }
 
 /**

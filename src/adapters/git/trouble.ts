@@ -1,5 +1,7 @@
 /** What git and ssh say when they fail, as a reason for people: whose fault it is, whether waiting helps, what to do. Pure. */
 
+import { closest } from "../../core/closest.ts";
+import { candidates, type FixedRef, type Tag } from "../../core/refs.ts";
 import type { GitTrouble } from "../../ports.ts";
 
 /** Whom a failure speaks of: only a clone that may be at fault is made anew. */
@@ -7,6 +9,8 @@ export interface GitFailure extends GitTrouble {
   readonly fault: "remote" | "clone" | "disk";
   /** The server is there but does not give out this commit by its hash. */
   readonly refused?: true;
+  /** And that since it has none. */
+  readonly absent?: boolean;
   /** It was ended at its deadline. */
   readonly late?: true;
 }
@@ -17,6 +21,7 @@ export interface About {
   readonly host: string;
   readonly port: string;
   readonly branch: string | undefined;
+  readonly at?: FixedRef | undefined;
   readonly sshKey: string | undefined;
   readonly knownHosts: string | undefined;
   /** What must not be seen. */
@@ -42,7 +47,7 @@ export function failureOf(stderr: string, about: About): GitFailure {
       reason: spoken(reason, about.secrets),
       transient: rule.transient,
       fault: rule.fault ?? "remote",
-      ...(rule.refused === undefined ? {} : { refused: rule.refused }),
+      ...(rule.refused === undefined ? {} : { refused: rule.refused, absent: stderr.includes("not our ref") }),
     };
   }
   // Unknown words: a fresh clone finds out whether it is the clone's fault, and waiting can do no harm.
@@ -57,11 +62,29 @@ export function spoken(text: string, secrets: readonly string[]): string {
   return line.length > 400 ? `${line.slice(0, 399)}…` : line;
 }
 
-/** The remote has nothing of the name that is followed. */
-export function noSuchBranch({ url, branch }: About): string {
+/** The remote has nothing of the name that is followed. `tags`: those that it has, as far as they were asked for. */
+export function notThere({ url, branch, at }: About, tags: readonly Tag[] = []): string {
+  if (at?.kind === "commit") return `commit ${at.revision} is in no branch or tag of ${url}: push it, or change commit in pgo.toml`;
+  if (at !== undefined) return noSuchTag(at, url, tags);
   return branch === undefined
     ? `${url} has no commit that its HEAD names: push one, or set branch in pgo.toml`
     : `branch "${branch}" is not in ${url}: push it, or change branch in pgo.toml`;
+}
+
+/** How many are named. */
+const mostTags = 5;
+
+function noSuchTag(at: Exclude<FixedRef, { kind: "commit" }>, url: string, tags: readonly Tag[]): string {
+  const names = candidates(at, tags);
+  const rest = names.length > mostTags ? ` and ${String(names.length - mostTags)} more` : "";
+  const there = `there ${names.length === 1 ? "is" : "are"} ${names.slice(0, mostTags).join(", ")}${rest}`;
+  if (at.kind === "tag") {
+    const near = closest(at.tag, names);
+    const meant = near === undefined ? "" : ` (did you mean "${near}"?)`;
+    return `tag "${at.tag}" is not in ${url}${meant}: ${names.length === 0 ? "it has no tags" : there}; push it, or change tag in pgo.toml`;
+  }
+  const others = tags.length === 0 ? "it has no tags" : `none of its tags is ${at.prefix === "" ? "" : `"${at.prefix}" and `}a version`;
+  return `no tag of ${url} is within semver "${at.range}": ${names.length === 0 ? others : there}; push one, or change semver in pgo.toml`;
 }
 
 const keyHint = ({ sshKey, url }: About) =>
@@ -142,7 +165,7 @@ const rules: readonly Rule[] = [
   {
     pattern: /couldn't find remote ref/,
     transient: false,
-    reason: noSuchBranch,
+    reason: (about) => notThere(about),
   },
   {
     pattern:
@@ -150,7 +173,7 @@ const rules: readonly Rule[] = [
     transient: false,
     reason: ({ url }) => `${url} is not a URL that pgo takes: use ssh://, https://, user@host:path or a path on this machine`,
   },
-  { pattern: /unallowed request for|unadvertised object|not our ref/, transient: true, refused: true },
+  { pattern: /unallowed request for|unadvertised object|not our ref|want [0-9a-f]+ not valid/, transient: true, refused: true },
   {
     pattern:
       /does not appear to be a git repository|[Rr]epository (?:'.*' )?not found|Repository does not exist|could not be found or you don't have|returned error: 404|Unable to find repository|No such file or directory/,

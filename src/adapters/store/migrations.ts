@@ -258,4 +258,8 @@ const migrations: readonly string[] = [
 
   CREATE TABLE suspended_sources (source TEXT PRIMARY KEY, until TEXT) STRICT;
   `,
+  `
+  -- By which the revision was found, where a source follows tags.
+  ALTER TABLE sources ADD COLUMN tag TEXT;
+  `,
 ];

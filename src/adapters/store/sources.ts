@@ -21,8 +21,8 @@ export function sourceTables(database: Database): Tables & { readonly flush: () 
   };
   const seen = (record: SourceRecord): SourceRecord => ({ ...record, checkedAt: looks.get(record.name) ?? record.checkedAt });
   const write = (record: SourceRecord): void => {
-    const { name, revision: commit, checkedAt, state, message, failures } = record;
-    database.put("sources", ["name"], { name, revision: commit, checked: checkedAt?.toISOString(), state, message, failures });
+    const { name, revision: commit, tag, checkedAt, state, message, failures } = record;
+    database.put("sources", ["name"], { name, revision: commit, tag, checked: checkedAt?.toISOString(), state, message, failures });
   };
 
   return {
@@ -68,13 +68,14 @@ export function sourceTables(database: Database): Tables & { readonly flush: () 
 function isOnlyLater(record: SourceRecord, before: SourceRecord | undefined): boolean {
   if (record.checkedAt === undefined || before?.checkedAt === undefined) return false;
   const later = record.checkedAt.getTime() - before.checkedAt.getTime();
-  const rest = (["revision", "state", "message", "failures"] as const).every((field) => record[field] === before[field]);
+  const rest = (["revision", "tag", "state", "message", "failures"] as const).every((field) => record[field] === before[field]);
   return rest && later >= 0 && later < unwritten;
 }
 
 const sourceIn = (row: Row): SourceRecord => ({
   name: sourceName(text(row, "name")),
   revision: optional(row, "revision", (from, column) => revision(text(from, column))),
+  tag: optional(row, "tag", text),
   checkedAt: optional(row, "checked", date),
   state: oneOf(row, "state", ["ok", "failed"]),
   message: optional(row, "message", text),

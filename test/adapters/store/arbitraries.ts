@@ -32,6 +32,7 @@ export const services = fc.constantFrom("web.service", "db.service", "web@1.serv
 export const sources: fc.Arbitrary<SourceRecord> = record({
   name: names,
   revision: maybe(revisions),
+  tag: maybe(words),
   checkedAt: maybe(times),
   state: fc.constantFrom("ok" as const, "failed" as const),
   message: maybe(words),

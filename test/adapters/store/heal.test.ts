@@ -32,6 +32,7 @@ async function made({ path, copies }: ReturnType<typeof places>): Promise<void> 
   store.saveSource({
     name: partsOf(shop).source,
     revision: revision("a".repeat(40)),
+    tag: undefined,
     checkedAt: noon,
     state: "ok",
     message: undefined,

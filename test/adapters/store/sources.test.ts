@@ -12,7 +12,7 @@ import { commit, fleet, later } from "./samples.ts";
 
 const minute = 60_000;
 const looked = (ms: number, more: Partial<SourceRecord> = {}): SourceRecord => ({
-  ...{ name: fleet, revision: commit, checkedAt: later(ms), state: "ok", message: undefined, failures: 0 },
+  ...{ name: fleet, revision: commit, tag: undefined, checkedAt: later(ms), state: "ok", message: undefined, failures: 0 },
   ...more,
 });
 
