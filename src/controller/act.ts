@@ -17,6 +17,7 @@ import { bringsSelf } from "../core/self-quadlet.ts";
 import { HostAway } from "./reach.ts";
 import { isUnfinished, rollOut, type Order } from "./rollout.ts";
 import { boundOf, seenNow, suspensionOf } from "./schedule.ts";
+import { acquit } from "./settle.ts";
 import { lookOnce, worst } from "./verify.ts";
 
 /** An application in one pass. */
@@ -76,7 +77,7 @@ export async function act(one: Case, context: Context, signal: AbortSignal): Pro
       return keepBack(application, "held", { message: "suspended: a change in Git waits", until: decision.until, tries: 0 }, context);
     case "keep":
       keep(application, context);
-      return "as wanted";
+      return isFailedVersion(application, context) ? "left" : "as wanted";
     case "reject":
       return keepBack(application, "rejected", { message: problemText(decision.problems) }, context);
     case "quarantine": {
@@ -96,6 +97,12 @@ export async function act(one: Case, context: Context, signal: AbortSignal): Pro
       }
       return carryOut(one, decision.bundle, candidate.kind === "absent" ? undefined : one.draft, context, signal);
   }
+}
+
+/** What is live is what failed, and was left as it is: what depends on it waits. */
+function isFailedVersion(application: ApplicationId, { store }: Context): boolean {
+  const record = store.application(application);
+  return record !== undefined && isBroken(record) && store.quarantined(application).some(({ digest }) => digest === record.lastGood);
 }
 
 /** Notes why Git's version is not rolled out; but when what runs is in trouble itself, that comes first, and has been told. */
@@ -340,7 +347,10 @@ async function seen(
     store.saveHealth(record.id, verdicts, clock.now());
     if (now !== undefined) store.saveApplication({ ...now, health });
   });
-  if (now !== undefined && isBroken(now) && seenNow === "healthy") note(record.id, "in-sync", { message: undefined }, context);
+  if (now !== undefined && isBroken(now) && seenNow === "healthy") {
+    acquit(record.id, bundle.digest, store);
+    note(record.id, "in-sync", { message: undefined }, context);
+  }
   for (const one of verdicts) journal.tell({ type: "health", application: record.id, service: one.service, health: one.health });
 }
 

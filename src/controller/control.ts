@@ -82,15 +82,17 @@ export function commands(context: Context, { loop, version, hostName }: Surround
       const { id } = applicationOf(target, context);
       if (store.quarantined(id).length === 0) return { done: true, message: `${id} has nothing in quarantine` };
       context.reach.refuse();
-      store.release(id);
-      journal.tell({ type: "command", command: "retry", target: id, message: "quarantine lifted" });
+      const isLive = lookAgain(id, context);
+      if (!isLive) store.release(id);
+      const told = isLive ? "the version that failed is looked at again" : "quarantine lifted";
+      journal.tell({ type: "command", command: "retry", target: id, message: told });
       const work = loop.ask((running) =>
-        loop.passNow(partsOf(id).source, { drift: false, images: false, asked: false, retry: id }, running),
+        loop.passNow(partsOf(id).source, { drift: isLive, images: false, asked: false, retry: id }, running),
       );
       await untilAborted(work, signal);
       const after = store.application(id);
       return {
-        done: after?.outcome === "deployed",
+        done: after?.outcome === "deployed" || (isLive && (after?.outcome === "in-sync" || after?.outcome === "repaired")),
         message: `${id} ${after?.outcome ?? "is gone"}${after?.message === undefined ? "" : `: ${after.message}`}`,
       };
     },
@@ -119,6 +121,16 @@ export function commands(context: Context, { loop, version, hostName }: Surround
 
     ready: () => loop.ready(),
   };
+}
+
+/** A version that failed and was left as it is, is what Git wants and what is live: to try it again is to put right what of it is not well. */
+function lookAgain(id: ApplicationId, { store }: Context): boolean {
+  const record = store.application(id);
+  const live = record?.lastGood;
+  if (record?.held === undefined || live !== record.desired?.digest) return false;
+  if (!store.quarantined(id).some(({ digest }) => digest === live)) return false;
+  store.saveApplication({ ...record, held: { ...record.held, until: undefined } });
+  return true;
 }
 
 async function planSource(name: SourceName, context: Context, signal: AbortSignal): Promise<readonly PlannedApplication[]> {

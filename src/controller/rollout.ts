@@ -1,13 +1,14 @@
 /** One rollout, from the saved intention to its end: applied and verified, or undone and verified. The only way to change the host. */
 
 import type { Bundle, Problem } from "../core/bundle.ts";
-import { digestOf, type ApplicationId, type Revision, type ServiceName } from "../core/names.ts";
+import { digestOf, partsOf, type ApplicationId, type Revision, type ServiceName } from "../core/names.ts";
 import { hindrance, type Turn } from "../core/order.ts";
 import { plan, stopsMore, type Goal, type Plan } from "../core/plan.ts";
 import { found, targetOf } from "../core/plan-text.ts";
 import {
   applied,
   applying,
+  leftAsItIs,
   resumed,
   reverted,
   reverting,
@@ -22,6 +23,7 @@ import {
   type Verifying,
 } from "../core/rollout.ts";
 import { success } from "../core/result.ts";
+import { rollbackOf } from "../core/rollback.ts";
 import type { Verdict } from "../core/verdict.ts";
 import type { StoredBundle } from "../ports.ts";
 import { apply, pullImages, type Failure } from "./apply.ts";
@@ -121,6 +123,8 @@ export function isUnfinished(application: ApplicationId, { store }: Context): bo
 /** Goes on with a rollout that an earlier run of pgo left unfinished (one more start of pgo, then), or an earlier pass. */
 export async function resume(rollout: Rollout, starts: 0 | 1, context: Context, signal: AbortSignal): Promise<Settled> {
   const again = resumed(rollout, starts);
+  if (again.phase === "reverting" && rollout.phase !== "reverting" && goesBack(rollout, context) === "never")
+    return leave(rollout, { because: again.because, verification: undefined }, context);
   context.store.saveRollout(again);
   return goOn(again, unprepared, context, signal);
 }
@@ -263,7 +267,23 @@ async function keepTraces(
 /** The last good can't be undone: when drift repair fails there is no other version to go to. */
 function giveUp(rollout: Applying | Verifying, because: string, context: Context, verification?: Verification): Reverting | Settled {
   if (rollout.goal === rollout.fallback) return settle(stuck(rollout, context.clock.now(), because), { verification }, context);
+  if (goesBack(rollout, context) === "never") return leave(rollout, { because, verification }, context);
   return reverting(rollout, because);
+}
+
+function goesBack({ goal, application, cause }: Rollout, context: Context): "auto" | "never" {
+  // Another pgo is judged by what handed over to it, and a removal has changed no data.
+  return goal === "absent" || cause === "self-update" ? "auto" : rollbackOf(application, bundleOf(goal, context), context.config);
+}
+
+function leave(
+  rollout: Applying | Verifying,
+  { because, verification }: { readonly because: string; readonly verification: Verification | undefined },
+  context: Context,
+): Settled {
+  const name = partsOf(rollout.application).application;
+  const said = `${because}; left as it is, since rollback = "never": mend it or push a fix; ctl rollback ${name} goes back all the same`;
+  return settle(leftAsItIs(rollout, context.clock.now(), said), { verification }, context);
 }
 
 /**

@@ -2,10 +2,10 @@
 
 import type { Bundle } from "../core/bundle.ts";
 import { filesOf } from "../core/moves.ts";
-import type { Digest, RelativePath, ServiceName } from "../core/names.ts";
+import type { ApplicationId, Digest, RelativePath, ServiceName } from "../core/names.ts";
 import { freshStart, unknownStart } from "../core/observe.ts";
-import type { Settled, Target } from "../core/rollout.ts";
-import type { ApplicationRecord, ContainerRow } from "../ports.ts";
+import { isLeft, type Settled, type Target } from "../core/rollout.ts";
+import type { ApplicationRecord, ContainerRow, Store } from "../ports.ts";
 import { bundleOf, type Context } from "./context.ts";
 import { worst, type Verification } from "./verify.ts";
 
@@ -18,7 +18,7 @@ export interface Ending {
 /** The end, in one transaction: history, what is live now, quarantine, inventory. Then it is told. */
 export function settle(settled: Settled, { verification, passedOn = new Set() }: Ending, context: Context): Settled {
   const { store, journal } = context;
-  const live = settled.shows ?? settled.fallback;
+  const { live } = settled;
   const before = servicesOf(settled.fallback, context);
   const after = servicesOf(live, context);
   store.atomically(() => {
@@ -32,6 +32,8 @@ export function settle(settled: Settled, { verification, passedOn = new Set() }:
           reason: messageOf(settled),
           since: settled.finishedAt,
         });
+    // It is well after all, as it was left or repaired.
+    if (settled.outcome === "repaired" && settled.goal !== "absent") acquit(settled.application, settled.goal, store);
     if (live === "absent" && settled.outcome === "deployed" && passedOn.size === 0) {
       store.forgetApplication(settled.application);
       return;
@@ -74,6 +76,14 @@ export function settle(settled: Settled, { verification, passedOn = new Set() }:
   return settled;
 }
 
+/** A version that failed and was left as it is has become healthy: nothing speaks against it any more. */
+export function acquit(application: ApplicationId, digest: Digest, store: Store): void {
+  const all = store.quarantined(application);
+  if (!all.some((one) => one.digest === digest)) return;
+  store.release(application);
+  for (const other of all) if (other.digest !== digest) store.quarantine(other);
+}
+
 /** What is told of it outside its own entry in history. */
 function messageOf({ outcome, description, deployment }: Settled): string {
   return outcome === "rolled-back" || outcome === "failed" ? `${description}: see ctl show ${deployment}` : description;
@@ -82,7 +92,14 @@ function messageOf({ outcome, description, deployment }: Settled): string {
 function recordOf(settled: Settled, live: Target, verification: Verification | undefined, { store }: Context): ApplicationRecord {
   const before = store.application(settled.application);
   const good = settled.outcome === "deployed" || settled.outcome === "repaired";
-  const said = { outcome: settled.outcome, since: settled.finishedAt, message: messageOf(settled), held: undefined };
+  const isLeftNow = isLeft(settled);
+  const said = {
+    outcome: settled.outcome,
+    since: settled.finishedAt,
+    message: messageOf(settled),
+    // As every version that is live and not well: looked at again, and put right where something of it is missing.
+    held: isLeftNow ? { why: settled.description, until: undefined, tries: 0 } : undefined,
+  };
   // A repair of what runs does not answer why it is not what Git wants.
   const waits =
     settled.outcome === "repaired" &&
@@ -91,7 +108,7 @@ function recordOf(settled: Settled, live: Target, verification: Verification | u
   const held = before?.outcome === "failed" ? undefined : before?.held;
   return {
     id: settled.application,
-    revision: good ? settled.revision : before?.revision,
+    revision: good || isLeftNow ? settled.revision : before?.revision,
     lastGood: live === "absent" ? undefined : live,
     desired: before?.desired,
     ...(waits ? { outcome: before.outcome, since: before.since, message: before.message, held } : said),
@@ -99,7 +116,7 @@ function recordOf(settled: Settled, live: Target, verification: Verification | u
     suspended: before?.suspended,
     seen: before?.seen,
     pinnedAgainst:
-      settled.cause === "rollback" && good
+      settled.cause === "rollback" && (good || isLeftNow)
         ? before?.desired?.digest
         : (settled.cause === "commit" || settled.cause === "self-update") && good
           ? undefined

@@ -80,6 +80,9 @@ const source = z.strictObject({
 /** Signals that a process may take as "read your files again"; one that ends it would be a restart. */
 const reactions = /^(?:restart|reload|none|signal:(?:HUP|INT|QUIT|USR1|USR2|ALRM|CONT|WINCH))$/;
 
+/** Whether a version that fails is gone back from. */
+const goingBack = z.enum(["auto", "never"]);
+
 /** An application's own pgo.toml, in Git beside its quadlets. */
 export const applicationSettings = z.strictObject({
   health: z.record(z.string(), appUnitHealth).default({}).describe("By unit file name without suffix, or by service name."),
@@ -111,6 +114,9 @@ export const applicationSettings = z.strictObject({
     )
     .default({})
     .describe("By unit file name without suffix, or by service name."),
+  rollback: goingBack
+    .optional()
+    .describe("never: a version that fails is left as it is, for data that can't go back (docs/how-it-works.md); default: auto, undone."),
   schedule: ownSchedule.prefault({}).describe("When changes of this application may go; the host's `[schedule]` must allow it too."),
 });
 export type ApplicationSettings = z.infer<typeof applicationSettings>;
@@ -143,6 +149,7 @@ export function hostConfig(directories: Directories) {
     track_interval: positive.default(3_600_000).describe("Time between two looks at the registries for that; `ctl sync` looks at once."),
   });
   const adopt = z.boolean().optional().describe("Of [quadlet], for this application alone.");
+  const rollback = goingBack.optional().describe("Whether a version that fails is undone; wins over the application's own rollback.");
   const ownPrune = prune.optional().describe("Of [quadlet], for this application alone.");
   const backup = z.strictObject({
     volumes: z
@@ -216,6 +223,7 @@ export function hostConfig(directories: Directories) {
             vars: varsTable,
             adopt,
             prune: ownPrune,
+            rollback,
             schedule: scheduleHere,
           }),
         )
@@ -305,6 +313,7 @@ export interface Config {
       readonly vars: VarsTable;
       readonly adopt?: boolean | undefined;
       readonly prune?: "none" | "networks" | "all" | undefined;
+      readonly rollback?: "auto" | "never" | undefined;
       readonly schedule?: ScheduleLayer | undefined;
     }
   >;

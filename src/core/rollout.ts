@@ -38,6 +38,8 @@ export interface Settled extends Attempt {
   readonly outcome: "deployed" | "repaired" | "rolled-back" | "failed";
   /** What the host is known to show now; undefined where nobody can say, since a step failed on the way. */
   readonly shows: Target | undefined;
+  /** What is live from here on: what drift repair holds the host to, and where a later rollout that fails goes back to. */
+  readonly live: Target;
   readonly finishedAt: Date;
   /** One line for people. */
   readonly description: string;
@@ -55,6 +57,7 @@ export const verified = (rollout: Verifying, finishedAt: Date, description: stri
   phase: "settled",
   outcome: rollout.cause === "drift" ? "repaired" : "deployed",
   shows: rollout.goal,
+  live: rollout.goal,
   finishedAt,
   description,
 });
@@ -67,6 +70,7 @@ export const reverted = (rollout: Reverting, finishedAt: Date, description: stri
   phase: "settled",
   outcome: rollout.fallback === "absent" && rollout.cause !== "self-update" ? "failed" : "rolled-back",
   shows: rollout.fallback,
+  live: rollout.fallback,
   finishedAt,
   description,
 });
@@ -77,9 +81,29 @@ export const stuck = (rollout: Rollout, finishedAt: Date, description: string): 
   phase: "settled",
   outcome: "failed",
   shows: undefined,
+  live: rollout.fallback,
   finishedAt,
   description,
 });
+
+/**
+ * A version that failed and is not gone back from (`rollback = "never"`): it is what is live from here on, also where a step on the way to
+ * it failed, so that the rest of it comes by drift repair, and the version before it never.
+ */
+export const leftAsItIs = (rollout: Rollout, finishedAt: Date, description: string): Settled => ({
+  ...rollout,
+  phase: "settled",
+  outcome: "failed",
+  shows: rollout.phase === "verifying" ? rollout.goal : undefined,
+  live: rollout.goal,
+  finishedAt,
+  description,
+});
+
+/** Whether it ended with a version that failed, and that is live all the same. */
+export function isLeft({ outcome, goal, fallback, live }: Settled): boolean {
+  return outcome === "failed" && goal !== fallback && live === goal;
+}
 
 /**
  * Where pgo goes on with a rollout that it finds unfinished. One to the last good itself has nowhere else to go. Only starts of pgo count:

@@ -4,7 +4,19 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 
 import { digestOf, revision } from "../../src/core/names.ts";
-import { applied, applying, resumed, reverted, reverting, stuck, verified, type Attempt, type Rollout } from "../../src/core/rollout.ts";
+import {
+  applied,
+  applying,
+  isLeft,
+  leftAsItIs,
+  resumed,
+  reverted,
+  reverting,
+  stuck,
+  verified,
+  type Attempt,
+  type Rollout,
+} from "../../src/core/rollout.ts";
 import { shop } from "./model.ts";
 
 const noon = new Date("2026-01-01T12:00:00Z");
@@ -35,6 +47,15 @@ suite("a rollout ends", () => {
 
   test("failed when going back failed too", () => {
     assert.equal(stuck(reverting(applying(attempt), "x"), noon, "x").outcome, "failed");
+  });
+
+  test("failed, with the new version live, where that is not gone back from: known to be there when all its steps were done", () => {
+    const stepFailed = leftAsItIs(applying(attempt), noon, "x");
+    assert.deepEqual([stepFailed.outcome, stepFailed.live, stepFailed.shows], ["failed", attempt.goal, undefined]);
+    const unhealthy = leftAsItIs(applied(applying(attempt), noon), noon, "x");
+    assert.deepEqual([unhealthy.outcome, unhealthy.live, unhealthy.shows], ["failed", attempt.goal, attempt.goal]);
+    for (const one of [stepFailed, unhealthy]) assert.ok(isLeft(one));
+    for (const one of [stuck(applying(drift), noon, "x"), stuck(reverting(applying(attempt), "x"), noon, "x")]) assert.ok(!isLeft(one));
   });
 
   test("knowing all that it knew from the start", () => {

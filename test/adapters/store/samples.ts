@@ -52,6 +52,7 @@ export const settled = (id: number, goal: Target, application: ApplicationId = s
   phase: "settled",
   outcome: "deployed",
   shows: goal,
+  live: goal,
   finishedAt: later(4000),
   description: "deployed in 4 s",
 });
