@@ -30,12 +30,13 @@ export async function takeSurvey(records: readonly ApplicationRecord[], context:
   const units = live.flatMap((bundle) => bundle.units);
   const names = units.map((unit) => unit.service);
   const areSecrets = live.some(({ files }) => files.some(({ path }) => isSecret(path)));
-  const [services, containers, secrets, objects] = await Promise.all([
+  const [services, containers, secrets] = await Promise.all([
     context.host.services(names, signal),
     context.podman.containers(signal),
     areSecrets ? context.podman.secrets(signal) : undefined,
-    seenObjects(units, context, signal),
   ]);
+  // Afterwards: what a unit that is active has made is there by then.
+  const objects = await seenObjects(units, context, signal);
   return { services, containers, secrets, objects };
 }
 
