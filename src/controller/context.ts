@@ -2,6 +2,7 @@
 
 import { assemble } from "../core/assemble.ts";
 import type { Bundle } from "../core/bundle.ts";
+import { checkIn } from "../core/checks.ts";
 import type { Config } from "../core/config.ts";
 import { withSealed } from "../core/found.ts";
 import type { RanImage } from "../core/images.ts";
@@ -9,6 +10,7 @@ import type { Trial } from "../core/judgement.ts";
 import type { Draft } from "../core/layout.ts";
 import type { ApplicationId, Digest, RelativePath } from "../core/names.ts";
 import { policyOf } from "../core/policy-config.ts";
+import { missingForProbes } from "../core/probe-secrets.ts";
 import type { Target } from "../core/rollout.ts";
 import { recalledRendering, type Rendering, type TemplateRenderer } from "../core/rendering.ts";
 import type { SelfSite } from "../core/self-quadlet.ts";
@@ -119,7 +121,7 @@ export async function presentRendering(
   drafts: readonly Draft[],
   { bundles, rendering, config, store }: Context,
   signal: AbortSignal,
-): Promise<{ readonly moment: Moment } & Pick<Trial, "rendering" | "secrets" | "policy">> {
+): Promise<{ readonly moment: Moment } & Pick<Trial, "rendering" | "secrets" | "policy" | "missingForProbes">> {
   const template = await bundles.template(drafts.flatMap(({ files }) => [...files.keys()]));
   const moment = await rendering.now({ drafts, template, envDirectory: (id) => bundles.envDirectory(id) }, signal);
   const { missing } = config.secrets;
@@ -137,6 +139,8 @@ export async function presentRendering(
     rendering: (id) => ({ ...moment.rendering(id), ...pins(id) }),
     policy,
     secrets: { missing, unreadable: moment.unreadable },
+    missingForProbes: (bundle) =>
+      missingForProbes(bundle, { checkOf: (unit) => checkIn(bundle, unit, config), has: (secret) => moment.has(secret) }),
   };
 }
 

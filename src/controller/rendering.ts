@@ -16,6 +16,8 @@ import type { Decrypter, GitTrouble, HostFacts, Podman, Secrets } from "../ports
 /** For one judgement. */
 export interface Moment {
   rendering(application: ApplicationId): Rendering;
+  /** Whether the host has a secret of this name; what the policy keeps from whom is not asked. */
+  has(secret: string): boolean;
   /** What could not be read: a secret that is not among the values may still be there. */
   readonly unreadable: readonly Problem[];
   /** To be noted when the judgement has been dealt with. */
@@ -57,6 +59,7 @@ export class Renderings {
     return {
       unreadable: problems,
       fingerprint,
+      has: (secret) => values.has(secret),
       rendering: (id) => {
         const { source, application } = partsOf(id);
         return freshRendering({

@@ -30,12 +30,13 @@ export async function takeSurvey(bundles: readonly Bundle[], context: Context, s
   const units = bundles.flatMap((bundle) => bundle.units);
   const names = [...new Set(units.map((unit) => unit.service))];
   const areSecrets = bundles.some(({ files }) => files.some(({ path }) => isSecret(path)));
-  const [services, containers, secrets, objects] = await Promise.all([
+  const [services, containers, secrets] = await Promise.all([
     context.host.services(names, signal),
     context.podman.containers(signal),
     areSecrets ? context.podman.secrets(signal) : undefined,
-    seenObjects(units, context, signal),
   ]);
+  // Afterwards: what a unit that is active has made is there by then.
+  const objects = await seenObjects(units, context, signal);
   return { services, containers, secrets, objects };
 }
 

@@ -3,7 +3,9 @@
 import type { Bundle } from "../core/bundle.ts";
 import { checkIn } from "../core/checks.ts";
 import type { Health, Sample } from "../core/health.ts";
+import { roleOf } from "../core/kinds.ts";
 import type { ServiceName } from "../core/names.ts";
+import { isMissing } from "../core/objects.ts";
 import { dependsOn } from "../core/order.ts";
 import { reasonOf } from "../core/result.ts";
 import { follow, isUp, mostTelling, newTrack, verdict, type Look, type Track, type Verdict } from "../core/verdict.ts";
@@ -12,6 +14,7 @@ import type { ContainerState, ServiceState } from "../ports.ts";
 import { liveBundles, type Context } from "./context.ts";
 import { servicesOf, type Survey } from "./observe.ts";
 import { sampleOf, type Asked } from "./probing.ts";
+import { seenObjects } from "./volumes.ts";
 
 export interface Verification {
   readonly verdicts: readonly Verdict[];
@@ -95,6 +98,8 @@ interface Watched extends Asked {
   /** Until it is asked again, in milliseconds, and from when that counts. */
   wait: number;
   askedAt: Date | undefined;
+  /** Whether Podman has been seen to have its network or volume; nobody takes it away while it is looked at. */
+  hasObject: boolean;
 }
 
 /** The first wait between two looks; it doubles up to the unit's interval, so that what is quickly up is quickly seen. */
@@ -119,6 +124,7 @@ function watch(
         track: newTrack(since),
         wait: check.by === "probe" && check.probe.kind === "command" ? firstCommandWait : firstWait,
         askedAt: undefined,
+        hasObject: false,
       };
     });
 }
@@ -185,6 +191,8 @@ async function lookAt(
     servicesOf(names, survey, context.host, signal),
     survey?.containers ?? context.podman.containers(signal),
   ]);
+  // Afterwards: what a unit that is active has made is there by then.
+  const lacking = await lackingObjects({ watched, services }, survey, context, signal);
   const byService = mostTelling(containers);
   const healthy = new Set<ServiceName>();
   // What a unit needs is asked before it, and where that is not healthy its own answer would say nothing.
@@ -201,13 +209,32 @@ async function lookAt(
         if (!(isEarly && one.check.by === "probe" && isUp(state))) {
           const sample = isBlocked ? undefined : await sampleOf(one, { state, container: byService.get(service) }, context, signal);
           const look = lookOf(state, byService, service, sample, context.clock.now());
-          one.track = follow(one.track, one.unit, one.check, { ...look, activeSince: latest(look.activeSince, one.refreshedAt) });
+          const activeSince = latest(look.activeSince, one.refreshedAt);
+          one.track = follow(one.track, one.unit, one.check, { ...look, activeSince, lacksObject: lacking.has(service) });
           if (!isEarly) later(one, context);
         }
         if (verdict(one.track, one.unit, one.check, context.clock.now()).health === "healthy") healthy.add(service);
       }),
     );
   return byService;
+}
+
+/** Networks and volumes whose unit is up, though Podman has none; it is asked only for what the survey lacks and was not seen before. */
+async function lackingObjects(
+  { watched, services }: { readonly watched: readonly Watched[]; readonly services: ReadonlyMap<ServiceName, ServiceState> },
+  survey: Survey | undefined,
+  context: Context,
+  signal: AbortSignal,
+): Promise<ReadonlySet<ServiceName>> {
+  const open = watched.filter(({ unit, hasObject }) => {
+    const state = services.get(unit.service);
+    return roleOf(unit.kind) === "object" && !hasObject && state !== undefined && isUp(state);
+  });
+  const units = open.map(({ unit }) => unit);
+  const isSurveyed = units.every(({ service }) => survey?.services.has(service) === true);
+  const objects = isSurveyed && survey !== undefined ? survey.objects : await seenObjects(units, context, signal);
+  for (const one of open) one.hasObject = !isMissing(one.unit, objects);
+  return new Set(open.flatMap(({ unit, hasObject }) => (hasObject ? [] : [unit.service])));
 }
 
 /** Twice as long as before, up to the interval; by chance up to 10 % more or less, so that units and hosts don't fall into step. */

@@ -23,6 +23,8 @@ export interface Trial {
   /** Undefined where nobody has set one, as for \`pgo validate\`. */
   policy?(application: ApplicationId): Policy;
   readonly secrets: SecretRules;
+  /** Secrets that health checks need and that are nowhere; undefined where no host is at hand, or nothing is looked up again. */
+  missingForProbes?(bundle: Bundle): readonly Problem[];
 }
 
 /** What is done about secrets that are nowhere. */
@@ -41,7 +43,7 @@ export function openCourt(trial: Trial): Court {
     else if (made.value.digest === trial.live.get(draft.application)?.digest) court.pass(made.value);
     else court.admit(made.value);
   }
-  court.holdForSecrets(trial.secrets);
+  court.holdForSecrets(trial.secrets, (bundle) => trial.missingForProbes?.(bundle) ?? []);
   court.refuseClashes();
   refuseSharedNames(court);
   for (const bundle of court.admitted()) court.refuseWith(bundle, objections(bundle, trial.live.get(bundle.application)));
@@ -119,16 +121,16 @@ export class Court {
   }
 
   /** A secret that is missing is no fault of Git's: the application waits for it. */
-  holdForSecrets({ missing: rule, unreadable }: SecretRules): void {
+  holdForSecrets({ missing: rule, unreadable }: SecretRules, forProbes: (bundle: Bundle) => readonly Problem[]): void {
     for (const bundle of this.admitted()) {
-      const [first] = bundle.missing;
-      if (first === undefined) continue;
-      const told = unreadable.length > 0 ? unreadable : bundle.missing;
+      const missing = [...bundle.missing, ...forProbes(bundle).map((problem) => locatedIn(bundle, problem))];
+      if (missing.length === 0) continue;
+      const told = unreadable.length > 0 ? unreadable : missing;
       if (rule === "error" || unreadable.length > 0) {
         this.#standing.delete(bundle.application);
         this.#blocked.set(bundle.application, { digest: bundle.digest, why: problemText(told) });
         this.#block(bundle.application);
-      } else if (rule === "warn") this.#lacking.set(bundle.application, bundle.missing);
+      } else if (rule === "warn") this.#lacking.set(bundle.application, missing);
     }
   }
 

@@ -26,6 +26,8 @@ export interface Look {
     | undefined;
   /** Of the unit's probe; undefined where it has none, or was not asked because it is not up. */
   readonly sample: Sample | undefined;
+  /** Podman was asked for the unit's network or volume, and has none of that name. */
+  readonly lacksObject?: boolean;
 }
 
 /** What a row of looks has come to. */
@@ -132,7 +134,7 @@ function upFor({ at, activeSince }: Look): number {
   return activeSince === undefined ? Infinity : at.getTime() - activeSince.getTime();
 }
 
-/** Of all others systemd's own state is all there is to know: a timer waits, a socket listens, a network is there. */
+/** Of all others systemd's own state is all there is to know, but for networks and volumes: a timer waits, a socket listens. */
 function isWorkload(unit: Unit): boolean {
   return roleOf(unit.kind) === "workload";
 }
@@ -172,6 +174,9 @@ function endedBadly({ state, exitCode }: { readonly state: string; readonly exit
 type Judged = { readonly result: "pass" } | { readonly result: "fail" | "wait" | "unasked"; readonly message: string };
 
 function judge(unit: Unit, check: Check, look: Look): Judged {
+  // Its unit stays active when somebody removes the network or volume (Podman 5.4).
+  if (look.lacksObject === true && check.by !== "unit")
+    return { result: "fail", message: `Podman has no ${unit.kind} ${unit.object}, though ${unit.service} is ${look.active}` };
   if (unit.oneshot && look.result === "success" && (look.active === "inactive" || look.sub === "exited")) return { result: "pass" };
   // With Notify=healthy the unit stays `activating` until Podman's health check passes; that is waiting, with its own deadline.
   if (!isUp(look)) {

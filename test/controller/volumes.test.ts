@@ -164,6 +164,46 @@ suite("a changed volume", () => {
   });
 });
 
+suite("a network or volume that Podman has not, though its unit is active", () => {
+  test("is no success of a rollout", async () => {
+    await using pgo = new Pgo({ allowEmpty: true });
+    const { networks } = pgo.world.machine;
+    // Somebody takes it away as soon as it is made.
+    networks.set = () => networks;
+    await pgo.push({ "shop/app.network": "[Network]\n" });
+    assert.equal(pgo.outcome("shop"), "failed");
+    assert.match(pgo.outcomes()[0] ?? "", /app-network\.service not healthy after 20 s: Podman has no network systemd-app, though/);
+  });
+
+  test("shows in the status as what everything waits for, also what another application has, with one question", async () => {
+    const files = { "blog/blog.container": container("good:1", "Network=app.network"), "shop/app.network": "[Network]\n" };
+    await using pgo = await running({ ...files, "shop/data.volume": "[Volume]\n" });
+    pgo.world.machine.lose("networks", "systemd-app");
+    pgo.forget();
+    const { applications } = await pgo.until(pgo.commands.status(new AbortController().signal));
+    const told = applications.flatMap(({ units }) => units.map(({ service: name, health, message }) => [name, health, message]));
+    assert.deepEqual(told.sort(), [
+      ["app-network.service", "unhealthy", "Podman has no network systemd-app, though app-network.service is active"],
+      ["blog.service", "waiting", "waits for app-network.service"],
+      ["data-volume.service", "healthy", null],
+    ]);
+    assert.deepEqual(
+      pgo.asked.filter((call) => call === "networks" || call === "volumes"),
+      ["networks", "volumes"],
+    );
+  });
+
+  test("that had been seen there is not asked for at each look of a rollout", async () => {
+    await using pgo = await running({ "shop/app.network": "[Network]\n", "shop/web.container": container("good:1") });
+    await pgo.push({ "shop/app.network": "[Network]\n", "shop/web.container": container("good:2") });
+    assert.equal(pgo.outcome("shop"), "deployed");
+    const looks = pgo.asked.filter((call) => call === "containers").length;
+    const questions = pgo.asked.filter((call) => call === "networks").length;
+    assert.ok(looks > 4, `${looks} looks`);
+    assert.equal(questions, 2, "one for the plan, and one for the looks");
+  });
+});
+
 suite("a network or volume that a person removed", () => {
   test("is made again, and what used it starts again, in other applications too", async () => {
     const net = "Network=app.network";

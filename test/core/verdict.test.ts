@@ -283,13 +283,24 @@ suite("a oneshot", () => {
 });
 
 for (const name of ["app.network", "data.volume"])
-  suite(`${name} is healthy when its unit is active`, () => {
-    const service = unit(name).service;
+  suite(`${name} is healthy when its unit is active and Podman has it`, () => {
+    const { service, object, kind } = unit(name);
+    const gone: Seen = { sub: "exited", container: null, lacksObject: true };
     table(name, process, [
       ["active", [look(1, { sub: "exited", container: null, up: 0 })], "healthy"],
       ["not started", [look(1, { active: "inactive", sub: "dead", container: null })], `starting: ${service} is inactive`],
+      ["active, and nothing there", [look(1, gone)], `starting: Podman has no ${kind} ${object}, though ${service} is active`],
+      [
+        "the same until the deadline",
+        [look(1, gone), look(60, gone)],
+        `unhealthy!: not healthy after 60 s: Podman has no ${kind} ${object}, though ${service} is active (2 of 2 probes)`,
+      ],
       ["failed", [look(1, { ...dead, exitStatus: 125 })], `unhealthy!: has failed: exit-code, exit 125`],
     ]);
+
+    test('with check = "unit" systemd alone is believed', () => {
+      assert.equal(says(judged(name, { by: "unit", patience }, [look(1, gone)])), "healthy");
+    });
 
     test("and says that the unit vouches for it", () => {
       assert.equal(judged(name, http, [look(1)]).checkedBy, "unit");
