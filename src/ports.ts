@@ -11,6 +11,7 @@ import type { Endpoint } from "./core/endpoint.ts";
 import type { Answer, Handover, Side } from "./core/handover.ts";
 import type { KnownImage, RanImage } from "./core/images.ts";
 import type { Healing, StateCopy } from "./core/healing.ts";
+import type { Pull } from "./core/pulls.ts";
 import type { ApplicationId, Digest, RelativePath, Revision, ServiceName, SourceName } from "./core/names.ts";
 import type { Aside, SeenVolume } from "./core/objects.ts";
 import type { SealedFiles } from "./core/rendering.ts";
@@ -196,7 +197,10 @@ export interface Podman {
   /** Containers of services, found by their label PODMAN_SYSTEMD_UNIT, running or not. */
   containers(signal: AbortSignal): Promise<readonly ContainerState[]>;
   hasImage(image: string, signal: AbortSignal): Promise<boolean>;
-  /** `authFile`: the quadlet's AuthFile=; without it, what `podman login` left on the host. The trouble says what to do. */
+  /**
+   * `authFile`: the quadlet's AuthFile=; without it, what `podman login` left on the host. What the network broke off is tried again a few
+   * times, and layers that came stay. The trouble says what to do.
+   */
   pull(image: string, authFile: string | undefined, signal: AbortSignal): Promise<Result<void, string>>;
   /**
    * Runs a program inside a running container until it ends. Aborting ends the waiting alone: Podman can't end the program, so it is not
@@ -209,6 +213,8 @@ export interface Podman {
   logs(container: string, lines: number, signal: AbortSignal): Promise<readonly string[]>;
   /** As `pull`, but the registry is asked also where the image is there, for its manifest and configuration; what is new comes. */
   update(image: string, authFile: string | undefined, signal: AbortSignal): Promise<Result<void, string>>;
+  /** Pulls and updates that are under way. */
+  pulls(signal: AbortSignal): Promise<readonly Pull[]>;
   /** What a name, a reference by digest or an id stands for on the host; undefined where it is not there. */
   image(image: string, signal: AbortSignal): Promise<KnownImage | undefined>;
   /** Gives an image one more name, which keeps it findable and from being pruned. */

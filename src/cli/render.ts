@@ -16,7 +16,7 @@ import type { Outcome } from "../core/rollout.ts";
 import { absolute, paint, relative, table, wrap, type Cell, type Tone, type View } from "./text.ts";
 
 export function renderStatus(report: StatusReport, view: View): string {
-  const { host, version, healthy, trouble, healed, sources, applications } = report;
+  const { host, version, healthy, trouble, healed, sources, applications, pulls } = report;
   const word = healthy ? paint("healthy", "good", view) : paint("not healthy", "bad", view);
   const rows = applications.map((one) => [
     { text: label(one, applications), tone: "bold" as const },
@@ -44,6 +44,7 @@ export function renderStatus(report: StatusReport, view: View): string {
           const resume = isAll ? one.source : label(one, applications);
           return [lines[index] ?? "", ...details({ ...one, resume }, applications, view)];
         })),
+    ...(pulls.length === 0 ? [] : ["", ...pulls.flatMap(({ message }) => wrap(message, 0, view))]),
   ]);
 }
 

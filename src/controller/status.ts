@@ -3,6 +3,7 @@
 import type { Bundle } from "../core/bundle.ts";
 import { healingText, isShown } from "../core/healing.ts";
 import type { UnitHealth } from "../core/health.ts";
+import { pullText, type Pull } from "../core/pulls.ts";
 import { partsOf, type ApplicationId, type ServiceName } from "../core/names.ts";
 import { reasonOf } from "../core/result.ts";
 import type { ApplicationStatus, EventEntry, HistoryEntry, SourceStatus, StatusReport, UnitStatus } from "../core/report.ts";
@@ -33,12 +34,14 @@ export interface Sight {
   readonly live: ReadonlyMap<ApplicationId, LiveUnits>;
   /** Why nothing can be seen. */
   readonly trouble: string | undefined;
+  readonly pulls?: readonly Pull[];
 }
 
 /** Looks at all applications at once; one that can't be looked at in time is left out. */
 export async function lookAtAll(context: Context, signal: AbortSignal): Promise<Sight> {
   const live = new Map<ApplicationId, LiveUnits>();
   let { trouble } = context.reach;
+  const pulls = await context.podman.pulls(signal).catch(() => []);
   const records = context.store.applications().filter((record) => record.lastGood !== undefined);
   await linked(signal, async ({ signal: inner }) => {
     const looks = takeSurvey(lastGoods(records, context), context, inner).then((survey) =>
@@ -62,11 +65,15 @@ export async function lookAtAll(context: Context, signal: AbortSignal): Promise<
     await Promise.race([told, late]);
   });
   signal.throwIfAborted();
-  return { live, trouble };
+  return { live, trouble, pulls };
 }
 
 /** Works without a daemon too: then with no live units. */
-export function statusReport({ store, bundles }: Pick<Context, "store" | "bundles">, about: About, { live, trouble }: Sight): StatusReport {
+export function statusReport(
+  { store, bundles }: Pick<Context, "store" | "bundles">,
+  about: About,
+  { live, trouble, pulls = [] }: Sight,
+): StatusReport {
   const sources = store.sources().map((record) => sourceStatus(record, store, about.now));
   const applications = store
     .applications()
@@ -80,7 +87,11 @@ export function statusReport({ store, bundles }: Pick<Context, "store" | "bundle
   const healing = store.healing();
   const isRecent = healing !== undefined && isShown(healing, about.now);
   const healed = isRecent ? { since: healing.at.toISOString(), message: healingText(healing) } : null;
-  return { schema: 1, version: about.version, host: about.host, healthy, trouble: trouble ?? null, healed, sources, applications };
+  const told = pulls.map((pull) => ({ ...pull, message: pullText(pull) }));
+  return {
+    ...{ schema: 1, version: about.version, host: about.host, healthy, trouble: trouble ?? null, healed },
+    ...{ sources, applications, pulls: told },
+  };
 }
 
 export function sourceStatus(record: SourceRecord, store: Store, now: Date): SourceStatus {

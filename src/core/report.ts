@@ -1,6 +1,7 @@
 /** What pgo tells about itself: the JSON shapes of `ctl … --json`, times as ISO 8601 in UTC. */
 
 import type { Health } from "./health.ts";
+import type { Pull } from "./pulls.ts";
 import type { Cause, Outcome } from "./rollout.ts";
 
 export interface StatusReport {
@@ -15,6 +16,8 @@ export interface StatusReport {
   readonly healed: { readonly since: string; readonly message: string } | null;
   readonly sources: readonly SourceStatus[];
   readonly applications: readonly ApplicationStatus[];
+  /** Images that are being pulled; none where the daemon can't be asked. */
+  readonly pulls: readonly (Pull & { readonly message: string })[];
 }
 
 export interface SourceStatus {

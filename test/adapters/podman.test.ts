@@ -21,7 +21,7 @@ interface Scene {
 
 async function open(t: TestContext, settings: Partial<PodmanSettings> = {}): Promise<Scene> {
   const fake = await FakePodman.open();
-  const podman = openPodman({ socket: fake.socket, ...settings });
+  const podman = openPodman({ socket: fake.socket, pauses: [], ...settings });
   t.after(async () => {
     await podman[Symbol.asyncDispose]();
     await fake[Symbol.asyncDispose]();
@@ -219,6 +219,82 @@ test("an error after some progress is told, in one line and without what signs a
       trouble: 'pull quay.io/b:1: reading blob sha256:ab: Get "https://cdn.example.com/ab": dial tcp: i/o timeout',
     });
   }
+});
+
+const progress = (...lines: readonly object[]) => lines.map((line) => `${JSON.stringify(line)}\n`).join("");
+
+test("a pull that the network breaks off is tried again, and begins to count anew when a layer has come", async (t) => {
+  const { fake, podman } = await open(t, { pauses: [1, 1] });
+  const broken = (there: number) => ({
+    status: 200,
+    body: progress(
+      ...Array.from({ length: there }, (_, index) => ({ status: "Already exists", id: `layer${index}` })),
+      { status: "Downloading", progressDetail: { current: 5, total: 10 }, id: "last" },
+      { errorDetail: { message: "reading blob: unexpected EOF (while reconnecting: connection refused)" } },
+    ),
+  });
+  const tries = () => fake.calls.filter((call) => call.includes("/images/pull")).length;
+  fake.registry.set("quay.io/a:1", {});
+  fake.faults.push(broken(0), { status: 500, body: '{"message":"received unexpected HTTP status: 503 Service Unavailable"}' });
+  assert.deepEqual(await podman.pull("quay.io/a:1", undefined, signal), { ok: true, value: undefined });
+  assert.equal(tries(), 3);
+  fake.faults.push(broken(0), broken(0), broken(1), broken(1), broken(2), broken(2), broken(2), broken(2));
+  const pulled = await podman.pull("quay.io/b:1", undefined, signal);
+  assert.deepEqual(pulled, {
+    ok: false,
+    trouble: "pull quay.io/b:1: reading blob: unexpected EOF (while reconnecting: connection refused)",
+  });
+  assert.equal(tries(), 3 + 7);
+});
+
+test("a pull that is refused, or whose registry is not there, is not tried again", async (t) => {
+  for (const [status, message] of [
+    [401, "unauthorized: authentication required"],
+    [404, "manifest unknown: timeout"],
+    [429, "toomanyrequests: slow down"],
+    [500, "dial tcp 127.0.0.1:5000: connect: connection refused"],
+    [500, "lookup quay.io on 192.0.2.1:53: no such host"],
+    [500, "writing blob: write /var/tmp/x: no space left on device: unexpected EOF"],
+  ] as const) {
+    const { fake, podman } = await open(t, { pauses: [1, 1] });
+    fake.registry.set("quay.io/a:1", {});
+    fake.faults.push({ status, body: JSON.stringify({ message }) });
+    assert.equal((await podman.pull("quay.io/a:1", undefined, signal)).ok, false, message);
+  }
+});
+
+test("a pull that waits for its next try ends at once when it is aborted, and is under way no more", async (t) => {
+  const { fake, podman } = await open(t, { pauses: [3_600_000] });
+  fake.faults.push({ status: 500, body: '{"message":"read: connection reset by peer"}' });
+  const leaving = new AbortController();
+  const pulling = podman.pull("quay.io/a:1", undefined, leaving.signal);
+  while ((await podman.pulls(signal)).length === 0 || fake.faults.length > 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  leaving.abort(new Error("pgo ends"));
+  await assert.rejects(pulling, { message: "pgo ends" });
+  assert.deepEqual(await podman.pulls(signal), []);
+});
+
+test("how far a pull is can be seen while it is under way", async (t) => {
+  const { fake, podman } = await open(t);
+  fake.faults.push({
+    status: 200,
+    isOpen: true,
+    raw: Buffer.from(
+      progress(
+        { status: "Already exists", progressDetail: {}, id: "aa" },
+        { status: "Pulling fs layer", progressDetail: {}, id: "bb" },
+        { status: "Downloading", progressDetail: { current: 5_000_000, total: 20_000_000 }, id: "bb" },
+      ),
+    ),
+  });
+  const pulling = podman.pull("quay.io/a:1", undefined, signal);
+  pulling.catch(() => undefined);
+  let pull;
+  do {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    [pull] = await podman.pulls(signal);
+  } while (pull?.bytes === 0 || pull === undefined);
+  assert.deepEqual(pull, { image: "quay.io/a:1", layers: 2, layersDone: 1, bytes: 5_000_000, bytesTotal: 20_000_000, tries: 1 });
 });
 
 test("a refusal names the registry, or says that a short name has none", async (t) => {

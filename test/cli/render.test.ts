@@ -27,6 +27,25 @@ APPLICATIONS
   );
 });
 
+test("an image that is being pulled is told with how far it is", () => {
+  const pull = {
+    image: "quay.io/acme/web:1.4",
+    layers: 7,
+    layersDone: 3,
+    bytes: 45e6,
+    bytesTotal: 120e6,
+    tries: 1,
+    message: "pulling quay.io/acme/web:1.4: 3 of 7 layers",
+  };
+  const text = renderStatus({ ...healthyStatus, pulls: [pull] }, plain);
+  assert.ok(text.endsWith("\n\npulling quay.io/acme/web:1.4: 3 of 7 layers\n"), text);
+});
+
+test("a source that follows tags is told with its tag", () => {
+  const sources = healthyStatus.sources.map((one) => ({ ...one, tag: "v1.2.0" }));
+  assert.match(renderStatus({ ...healthyStatus, sources }, plain), /^ {2}fleet {2}ok {2}v1\.2\.0 3f2c1ab {2}looked at 12 s ago$/m);
+});
+
 test("trouble is told with its reason, its time and the command that helps", () => {
   const text = renderStatus(troubledStatus, plain);
   const unwrapped = text.replace(/\s+/g, " ");

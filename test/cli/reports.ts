@@ -35,6 +35,7 @@ export const healthyStatus: StatusReport = {
   healed: null,
   sources: [{ name: "fleet", revision: revision("3f2c1ab"), tag: null, checkedAt: ago(12), state: "ok", message: null, suspended: null }],
   applications: [shop],
+  pulls: [],
 };
 
 export const troubledStatus: StatusReport = {

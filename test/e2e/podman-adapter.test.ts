@@ -59,7 +59,7 @@ const quadlet = "[Container]\nImage=localhost/test/busybox:latest\nExec=sleep 10
 
 /** The same images behind two doors, one of which asks for ed's password. */
 async function startRegistries(host: TestHost): Promise<void> {
-  const insecure = [5000, 5001, 5998, 5999].map((port) => `[[registry]]\nlocation = "127.0.0.1:${port}"\ninsecure = true\n`);
+  const insecure = [5000, 5001, 5997, 5998, 5999].map((port) => `[[registry]]\nlocation = "127.0.0.1:${port}"\ninsecure = true\n`);
   await host.write("/etc/containers/registries.conf.d/90-test.conf", insecure.join(""), 0o644, "root");
   // bcrypt of "s3cret-token".
   await host.write("/etc/test-registry/users", "ed:$2y$05$abcdefghijklmnopqrstuurqlfNK1j3DPm23UErfIbGaYIPKJXOC2\n", 0o644, "root");
@@ -127,6 +127,21 @@ for (const { suite, user, version } of [
         const [containers] = await Promise.all([podman.containers(signal), host.systemctl(["stop", "podman.service"])]);
         assert.equal(containers.length, 7);
       }
+    });
+
+    await t.test("how far a pull is can be seen while it is under way", async () => {
+      const podman = open(t, host);
+      const slow = "server { listen 127.0.0.1:5997; location / { proxy_pass http://127.0.0.1:5000; limit_rate 300k; } }";
+      await host.write("/etc/nginx/conf.d/slow.conf", slow, 0o644, "root");
+      await host.exec(["systemctl", "restart", "nginx"], { user: "root" });
+      await host.sh(
+        "head -c 1500000 /dev/urandom > big && echo 'FROM scratch\nADD big /' | podman build --quiet --tag 127.0.0.1:5000/big:1 -f - .",
+      );
+      await host.sh("podman push --quiet 127.0.0.1:5000/big:1 && podman rmi 127.0.0.1:5000/big:1");
+      const pulling = podman.pull("127.0.0.1:5997/big:1", undefined, signal);
+      const pull = await host.waitFor("bytes to come", async () => (await podman.pulls(signal)).find(({ bytes }) => bytes > 0));
+      assert.ok(pull.image === "127.0.0.1:5997/big:1" && pull.layers > 0 && pull.bytes < pull.bytesTotal, JSON.stringify(pull));
+      assert.deepEqual([await pulling, await podman.pulls(signal)], [{ ok: true, value: undefined }, []]);
     });
 
     await t.test("a pull from a registry that falls silent is given up, by Podman too", async () => {

@@ -18,6 +18,8 @@ export type Fault =
   /** The connection breaks after the first bytes of the answer. */
   | "cut"
   | "not HTTP"
+  /** So far, and its end does not come. */
+  | { readonly status: number; readonly raw: Buffer; readonly isOpen: true }
   | { readonly status: number; readonly body: string };
 
 export interface FakeImage {

@@ -429,6 +429,7 @@ export class World {
         const known = found && { id: found.id, digest: digestOfId(found.id), repoDigests: machine.repoDigests(found.id) };
         return Promise.resolve(known);
       },
+      pulls: () => Promise.resolve([]),
       update: (image) => {
         this.looks.push(image);
         if (!this.registryUp) return Promise.resolve(trouble(`pull ${image}: connection refused`));

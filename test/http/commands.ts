@@ -22,6 +22,7 @@ export const status: StatusReport = {
     },
   ],
   applications: [],
+  pulls: [],
 };
 
 export const deployment = (id: number): HistoryEntry => ({

@@ -5,7 +5,8 @@ import type { SeenVolume } from "../../core/objects.ts";
 import { success, trouble, type Result } from "../../core/result.ts";
 import { mostPodmanSecret } from "../../core/secrets-config.ts";
 import type { ContainerState, Podman, PodmanSecret } from "../../ports.ts";
-import { advise, errorOf, hostLogin, loginOf, plain, registryOf, type Login } from "./pull.ts";
+import { plain } from "./pull.ts";
+import { openPulls, type Wanted } from "./pulling.ts";
 import { expect, isRecord, parsed, wordsOf, type Named } from "./answers.ts";
 import { openExec } from "./exec.ts";
 import { openLooks, portsOf } from "./looks.ts";
@@ -23,6 +24,8 @@ export interface PodmanSettings {
    * unpacks a layer. A pull that goes on may take as long as it takes.
    */
   readonly silence?: number;
+  /** Before each further try of a pull that the network or the registry broke off, in milliseconds. */
+  readonly pauses?: readonly number[];
 }
 
 /**
@@ -31,7 +34,8 @@ export interface PodmanSettings {
  * What only looks (`containers`, `hasImage`, `image`, `networks`, `volumes`, `version`, `storage`, `secrets` and their like) throws when Podman
  * can't be asked or answers with an error; the others have it in their trouble. Messages are complete: "list containers: podman socket …: connection refused: …".
  */
-export function openPodman({ socket, mode = "rootful", deadline = 60_000, silence = 600_000 }: PodmanSettings): Podman & AsyncDisposable {
+export function openPodman(settings: PodmanSettings): Podman & AsyncDisposable {
+  const { socket, mode = "rootful", deadline = 60_000, silence = 600_000, pauses = [2_000, 10_000, 30_000] } = settings;
   const closing = new AbortController();
   const call = (one: Omit<Call, "deadline"> & { readonly deadline?: number }, signal: AbortSignal) =>
     ask(socket, { deadline, ...one }, AbortSignal.any([signal, closing.signal]));
@@ -44,23 +48,8 @@ export function openPodman({ socket, mode = "rootful", deadline = 60_000, silenc
     return true;
   };
 
-  const pull = async (
-    { image, authFile, policy }: { readonly image: string; readonly authFile: string | undefined; readonly policy: "missing" | "always" },
-    signal: AbortSignal,
-  ) => {
-    const action = `pull ${image}`;
-    return orTrouble(async () => {
-      if (registryOf(image) === "localhost" && !(await hasImage(image, signal)))
-        return trouble(`${action}: no such image on the host: localhost/ images are built or loaded there (podman build), never pulled`);
-      const login = authFile === undefined ? success(hostLogin) : await loginOf(authFile, signal);
-      if (!login.ok) return trouble(`${action}: AuthFile=${authFile ?? ""} ${login.trouble}`);
-      const query = new URLSearchParams({ reference: image, policy, compatMode: "true" });
-      const { headers, secrets }: Login = login.value;
-      const path = `/images/pull?${query.toString()}`;
-      const error = errorOf(await call({ action, method: "POST", path, headers, deadline: silence, piecewise: true }, signal));
-      return error === undefined ? success(undefined) : trouble(plain(`${action}: ${advise(error, image, authFile)}`, secrets));
-    });
-  };
+  const pulls = openPulls(call, { silence, pauses, hasImage });
+  const pull = (wanted: Wanted, signal: AbortSignal) => orTrouble(() => pulls.pull(wanted, signal));
 
   const listSecrets = async (signal: AbortSignal) => {
     const list = { action: "list secrets", method: "GET", path: "/secrets/json" } as const;
@@ -83,6 +72,8 @@ export function openPodman({ socket, mode = "rootful", deadline = 60_000, silenc
 
     /** Not by policy "newer": that takes a registry which can't be reached for one that has nothing new (5.4.2). */
     update: (image, authFile, signal) => pull({ image, authFile, policy: "always" }, signal),
+
+    pulls: () => Promise.resolve(pulls.under()),
 
     async image(name, signal) {
       const look = { action: `look at image ${name}`, method: "GET", path: `/images/${encodeURIComponent(name)}/json` } as const;

@@ -105,6 +105,17 @@ export function registryOf(image: string): string | undefined {
   return first !== undefined && rest.length > 0 && /[.:]|^localhost$/.test(first) ? first : undefined;
 }
 
+/**
+ * Whether another try soon may do: a connection that broke or was too slow, a registry in trouble with itself. Not one that is not there,
+ * that refuses, or whose limit is used up: those take longer than a rollout waits.
+ */
+export function isTransient({ status, words }: { readonly status: number; readonly words: string }): boolean {
+  if ([401, 403, 404, 429].includes(status) || /toomanyrequests|no space left/.test(words)) return false;
+  return /\bHTTP status: 5\d\d|connection reset|broken pipe|\bEOF\b|timed? ?out|timeout|deadline exceeded|stream error|GOAWAY|server closed/i.test(
+    words,
+  );
+}
+
 /** Turns an error into what to do; fits behind "pull IMAGE: ". */
 export function advise(error: { readonly status: number; readonly words: string }, image: string, authFile: string | undefined): string {
   const registry = registryOf(image);
@@ -115,6 +126,8 @@ export function advise(error: { readonly status: number; readonly words: string 
     return registry === undefined
       ? "not found in the registries that the host searches for short names: check name and tag"
       : `not found in registry ${registry}: check name and tag`;
+  if (error.words.includes("no space left on device"))
+    return `the disk with Podman's images is full: make room, podman system prune for one (${error.words})`;
   return registry !== undefined && /^(?:dial|lookup|read) /.test(error.words)
     ? `registry ${registry} can't be reached: ${error.words}`
     : error.words;

@@ -1,6 +1,7 @@
 /** HTTP over Podman's unix socket: one connection for each call, deadlines, and errors in words. */
 
 import { request, type IncomingMessage } from "node:http";
+import { StringDecoder } from "node:string_decoder";
 import { setTimeout as pause } from "node:timers/promises";
 
 /** One call of the REST API. */
@@ -17,6 +18,8 @@ export interface Call {
   readonly deadline: number;
   /** An answer that comes in pieces for as long as the work takes; only its end is kept. */
   readonly piecewise?: boolean;
+  /** Told of each whole line of such an answer when it has come. */
+  readonly onLine?: (line: string) => void;
   /** Of a longer answer only so many bytes are kept, from its beginning; it is waited for to its end. */
   readonly beginning?: number;
 }
@@ -76,6 +79,7 @@ async function exchange(socket: string, call: Call, signal: AbortSignal): Promis
     const answer = await begin(socket, call, within.signal);
     const pieces: Buffer[] = [];
     let size = 0;
+    const told = linesTo(call.onLine);
     for await (const piece of answer as AsyncIterable<Buffer>) {
       if (call.beginning !== undefined && size >= call.beginning) continue;
       pieces.push(piece);
@@ -85,6 +89,7 @@ async function exchange(socket: string, call: Call, signal: AbortSignal): Promis
         continue;
       }
       timer.refresh();
+      told(piece);
       while (pieces[0] !== undefined && size - pieces[0].length >= endLimit) size -= pieces.shift()?.length ?? 0;
     }
     const bytes = Buffer.concat(pieces);
@@ -98,6 +103,19 @@ async function exchange(socket: string, call: Call, signal: AbortSignal): Promis
     clearTimeout(timer);
     signal.removeEventListener("abort", end);
   }
+}
+
+/** Lines come in pieces that don't end where they do. */
+function linesTo(tell: ((line: string) => void) | undefined): (piece: Buffer) => void {
+  if (tell === undefined) return () => undefined;
+  const decoder = new StringDecoder("utf8");
+  let rest = "";
+  return (piece) => {
+    const lines = (rest + decoder.write(piece)).split("\n");
+    // A line that never ends is none.
+    rest = (lines.pop() ?? "").slice(0, endLimit);
+    for (const line of lines) tell(line);
+  };
 }
 
 function begin(socketPath: string, { method, path, headers, body }: Call, signal: AbortSignal): Promise<IncomingMessage> {
