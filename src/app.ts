@@ -97,7 +97,7 @@ export async function openContext(config: Config, places: Places, environment: N
       environment,
     }),
     podman,
-    prober: openProber({ clock, podman, secret: openProbeSecrets({ secrets, read: named, missing: config.secrets.missing }) }),
+    prober: openProber({ clock, podman, host, secret: openProbeSecrets({ secrets, read: named, missing: config.secrets.missing }) }),
     host,
     handovers: openHandovers({
       ...{ state: config.state.directory, unitDirectory: config.quadlet.unitDirectory, mode: places.mode, host },

@@ -315,6 +315,14 @@ export interface Executed {
   readonly output: string;
 }
 
+export interface HostCommands {
+  /**
+   * Runs a program on the host itself until it ends, or is ended: when `signal` is aborted, and at the latest soon after `deadlineMs`, also
+   * where pgo is no more. Nothing of it is left. The trouble says why it could not begin; throws where systemd can't be asked.
+   */
+  runOnHost(command: ContainerCommand, deadlineMs: number, signal: AbortSignal): Promise<Result<Executed, string>>;
+}
+
 // ---- Secrets ----
 
 /** Values by name, wherever on the host they stand. */

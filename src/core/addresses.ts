@@ -34,8 +34,11 @@ export function needsAddress(probe: WantedProbe, { container }: Pick<Whereabouts
  * nobody publishes may also be one that the host listens on by another's doing (a proxy, a pod): that is the last resort, on 127.0.0.1.
  */
 export function addressed(probe: WantedProbe, { container, address }: Whereabouts): Result<Probe, string> {
-  if (probe.kind === "command")
-    return container === undefined ? trouble("the unit has no container that runs") : success({ ...probe, container: container.id });
+  if (probe.kind === "command") {
+    if (probe.on === "host") return success({ ...probe, on: "host" });
+    if (container === undefined) return trouble("the unit has no container that runs");
+    return success({ ...probe, on: "container", container: container.id });
+  }
   if (probe.kind === "tcp") {
     if (probe.host !== undefined) return success({ ...probe, host: probe.host });
     const found = published(probe.port, container?.ports ?? []) ?? publishedAs(probe.port, container?.ports ?? []);

@@ -12,7 +12,7 @@ import { digestOf, partsOf, type ApplicationId, type RelativePath, type ServiceN
 import { placeFor, placeOf, shownPath } from "./placing.ts";
 import { podmanSecrets, secretNamesIn } from "./podman-secrets.ts";
 import type { Policy } from "./policy-config.ts";
-import { violations, type Subject, type Violation } from "./policy.ts";
+import { violations, type HostCommand, type Subject, type Violation } from "./policy.ts";
 import { success, trouble, type Result } from "./result.ts";
 import { processEnvFiles } from "./processed.ts";
 import { moved, processedMode, type Rendering } from "./rendering.ts";
@@ -74,7 +74,8 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
   const assets = (service: ServiceName) => [...shared, ...(processed.assets.get(service) ?? [])];
   const units = unitsOf(sketches, { assets, secrets: brought.assets });
   problems.push(...doubles(units, draft));
-  const subject = { sketches: asInGit, files: gathered.files, placed: files, self: rendering.self !== undefined };
+  const hostCommands = read.ok ? hostCommandsIn(read.value, settingsAt?.origin ?? settingsFile) : [];
+  const subject = { sketches: asInGit, files: gathered.files, placed: files, hostCommands, self: rendering.self !== undefined };
   const against = policy === undefined ? [] : violations(subjectOf(draft.application, subject), policy);
   const forbidden = against.filter(({ enforced }) => enforced).map(problemOf);
   // A secret that could not be made is none of the application's, and the policy then has it for another's.
@@ -112,11 +113,13 @@ function subjectOf(
     sketches,
     files,
     placed,
+    hostCommands,
     self,
   }: {
     readonly sketches: readonly Sketch[];
     readonly files: ReadonlyMap<RelativePath, Located>;
     readonly placed: readonly BundleFile[];
+    readonly hostCommands: readonly HostCommand[];
     readonly self: boolean;
   },
 ): Subject {
@@ -131,8 +134,19 @@ function subjectOf(
     files: all,
     plainUnits: all.filter(({ path }) => placeOf(placeFor(path)).place === "unit"),
     secrets: secretNamesIn(placed),
+    hostCommands,
     self,
   };
+}
+
+/** Health checks that run on the host, by the section that asks for them. */
+function hostCommandsIn(
+  { value, place }: Extract<ReturnType<typeof readSettings>, { ok: true }>["value"],
+  file: string,
+): readonly HostCommand[] {
+  return Object.entries(value.health).flatMap(([key, { command }]) =>
+    command?.on === "host" ? [{ file, line: place(["health", key, "command"])?.line, section: `[health.${key}]` }] : [],
+  );
 }
 
 function problemOf({ file, line, column, message }: Violation): Problem {

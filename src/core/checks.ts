@@ -20,6 +20,8 @@ export interface CheckSources {
   readonly directory: string;
   /** Whether this host's policy lets the application have a secret. */
   readonly allows: (secret: string) => boolean;
+  /** Whether it lets the application's own pgo.toml have commands run on the host. */
+  readonly hostCommands: boolean;
 }
 
 export function checkOf(unit: Unit, bundle: Bundle, sources: CheckSources): Check {
@@ -28,7 +30,9 @@ export function checkOf(unit: Unit, bundle: Bundle, sources: CheckSources): Chec
   const { application } = partsOf(bundle.application);
   const named = (name: string) => secretNames(application, unit.service, name).filter(sources.allows);
   const inFiles = (path: string) => (path.startsWith("/") ? path : `${sources.directory}/${plainPath(path)}`);
-  const wanted = [over, own].find((one) => one !== undefined && isAsking(one) && inability(unit, one) === undefined);
+  // What was deployed under another policy is not run any more; the host's own pgo.toml is root's.
+  const mayAsk = (one: UnitHealthSettings) => one === over || one.command?.on !== "host" || sources.hostCommands;
+  const wanted = [over, own].find((one) => one !== undefined && isAsking(one) && inability(unit, one) === undefined && mayAsk(one));
   const probe = wanted && probeOf(wanted, named, inFiles);
   const timing = { ...patient(sources.patience, probe), ...timingOf(own), ...timingOf(over) };
   if (probe !== undefined) return { by: "probe", probe, patience: timing };
@@ -47,12 +51,13 @@ function patient(patience: Patience, probe: WantedProbe | undefined): Patience {
 /** The check of a unit as this host's configuration has it. */
 export function checkIn(bundle: Bundle, unit: Unit, config: Pick<Config, "applications" | "health" | "quadlet" | "policy">): Check {
   const host = config.applications.get(partsOf(bundle.application).application)?.health ?? {};
-  const { secrets } = policyOf(config.policy, bundle.application).rules;
+  const { mode, rules } = policyOf(config.policy, bundle.application);
   return checkOf(unit, bundle, {
     host,
     patience: config.health,
     directory: `${config.quadlet.directory}/${bundle.application}`,
-    allows: (name) => lists(secrets, name),
+    allows: (name) => lists(rules.secrets, name),
+    hostCommands: rules.host_commands || mode === "warn",
   });
 }
 
@@ -77,7 +82,8 @@ function inability({ name, kind }: Unit, settings: UnitHealthSettings): string |
   if (!isAsking(settings) || check === "unit") return undefined;
   const what = check ?? (["http", "tcp", "command"] as const).find((one) => settings[one] !== undefined) ?? "";
   if (roleOf(kind) !== "workload") return `${what} can't be asked of ${name}: nothing of its own runs, its unit's state is what counts`;
-  if (command !== undefined && kind !== "container") return `command runs inside a container, and ${name} is none`;
+  if (command?.on === "container" && kind !== "container")
+    return `command runs inside a container, and ${name} is none: on the host it runs with on = "host"`;
   if (check === "podman" && kind !== "container" && kind !== "kube") return `podman checks the health of containers, and ${name} is none`;
   return undefined;
 }
@@ -116,8 +122,8 @@ function probeOf({ http, tcp, command }: UnitHealthSettings, named: Named, inFil
   }
   if (tcp !== undefined) return { kind: "tcp", host: tcp.host, port: tcp.port, send: tcp.send, expect: tcp.expect };
   if (command === undefined) return undefined;
-  const { run, user, exit, contains } = command;
-  return { kind: "command", run: typeof run === "string" ? ["sh", "-c", run] : run, user, exit, contains };
+  const { run, on, user, exit, contains } = command;
+  return { kind: "command", on, run: typeof run === "string" ? ["sh", "-c", run] : run, user, exit, contains };
 }
 
 function requestOf(http: Http, named: Named, inFiles: (path: string) => string): HttpRequest {

@@ -123,13 +123,21 @@ const commandCheck = z
     run: z
       .union([text, z.array(z.string()).min(1)], { error: "must be a program and its arguments, or one line for sh -c" })
       .meta({ type: "text or list of texts" })
-      .describe("Program and arguments, or one line for the container's `sh -c`."),
-    user: text.optional().describe("User in the container, as `podman exec --user` takes it; default: the container's."),
+      .describe("Program and arguments, or one line for `sh -c`."),
+    on: z
+      .enum(["container", "host"])
+      .default("container")
+      .describe("Where it runs: inside the unit's container, or on the host itself, which in Git needs `[policy] host_commands`."),
+    user: text
+      .optional()
+      .describe(
+        "In the container: as `podman exec --user` takes it, default the container's. On the host: a user of it, default root; rootless pgo's own alone.",
+      ),
     exit: z.array(z.int().min(0).max(255)).min(1).default([0]).describe("Exit codes that pass."),
     contains: text.optional().describe("Must occur in the first 16 KiB of what it writes."),
   })
   .optional()
-  .describe("Runs a program inside the unit's container.");
+  .describe("Runs a program inside the unit's container, or on the host.");
 
 function unitHealth<Http extends z.ZodType>(http: Http) {
   return z

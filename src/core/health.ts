@@ -77,13 +77,14 @@ export type WantedProbe =
       readonly scheme: string;
     } & HttpRequest)
   | ({ readonly kind: "tcp"; readonly host: string | undefined } & TcpTalk)
-  | ({ readonly kind: "command" } & CommandRun);
+  | ({ readonly kind: "command"; readonly on: "container" | "host" } & CommandRun);
 
-/** What can be asked from where pgo runs (the host's network), or inside a container, by its id. */
+/** What can be asked from where pgo runs (the host's network), inside a container, by its id, or on the host by a program of its own. */
 export type Probe =
   | ({ readonly kind: "http"; readonly url: string } & HttpRequest)
   | ({ readonly kind: "tcp"; readonly host: string } & TcpTalk)
-  | ({ readonly kind: "command"; readonly container: string } & CommandRun);
+  | ({ readonly kind: "command"; readonly on: "container"; readonly container: string } & CommandRun)
+  | ({ readonly kind: "command"; readonly on: "host" } & CommandRun);
 
 /** What vouches for a unit's health, most specific first (CONTRACT: host's pgo.toml, application's, HealthCmd=, default). */
 export type Check = { readonly patience: Patience } & (

@@ -28,6 +28,9 @@ const rules = {
   plain_units: z.boolean().describe("Whether systemd's own units (.service, .timer, …) may be deployed: they run on the host itself."),
   kube: z.boolean().describe("Whether .kube units may be deployed: what their Yaml says is not looked at."),
   builds: z.boolean().describe("Whether .build units may be deployed: what their Containerfile says is not looked at."),
+  host_commands: z
+    .boolean()
+    .describe("Whether an application's own pgo.toml may have commands run on the host itself as health checks; no preset allows it."),
   root_user: z.boolean().describe("Whether a container may run as root inside; else it needs User= with a number other than 0."),
   units: z.array(z.string().min(1)).describe('Units of others that [Unit] and [Install] may name. "*": any.'),
   keys: z
@@ -78,13 +81,13 @@ export const presetRules: Readonly<Record<Preset, Rules>> = {
     ...{ registries: ["*"], unqualified_images: true, local_images: true, require_digest: false },
     ...{ podman_args: true, privileged: true, host_namespaces: true, capabilities: ["*"] },
     ...{ mounts: ["*"], volumes: ["*"], networks: ["*"], secrets: ["*"], devices: ["*"] },
-    ...{ plain_units: true, kube: true, builds: true, root_user: true, units: ["*"], keys: ["*"] },
+    ...{ plain_units: true, kube: true, builds: true, host_commands: false, root_user: true, units: ["*"], keys: ["*"] },
   },
   contained: {
     ...{ registries: ["*"], unqualified_images: false, local_images: false, require_digest: false },
     ...{ podman_args: false, privileged: false, host_namespaces: false, capabilities: defaultCapabilities },
     ...{ mounts: [], volumes: [], networks: [], secrets: [], devices: [] },
-    ...{ plain_units: false, kube: false, builds: false, root_user: true, units: [], keys: [] },
+    ...{ plain_units: false, kube: false, builds: false, host_commands: false, root_user: true, units: [], keys: [] },
   },
 };
 
@@ -121,8 +124,9 @@ export function policyOf(settings: PolicySettings, application: ApplicationId): 
   };
 }
 
-/** Whether a rule forbids nothing. */
+/** Whether a rule forbids nothing of what units say; `host_commands` is about pgo.toml alone. */
 export function isOpen(rule: keyof Rules, found: Rules): boolean {
+  if (rule === "host_commands") return true;
   const value = found[rule];
   return Array.isArray(value) ? value.includes("*") : value === presetRules.open[rule];
 }

@@ -20,6 +20,14 @@ export interface PolicyUnit {
   readonly texts: readonly { readonly file: string; readonly text: string }[];
 }
 
+/** A section of pgo.toml that has a command run on the host. */
+export interface HostCommand {
+  /** As in Git. */
+  readonly file: string;
+  readonly line: number | undefined;
+  readonly section: string;
+}
+
 export interface Subject {
   readonly application: ApplicationId;
   readonly units: readonly PolicyUnit[];
@@ -29,6 +37,7 @@ export interface Subject {
   readonly plainUnits: readonly { readonly path: string; readonly file: string }[];
   /** Names of the Podman secrets that it brings. */
   readonly secrets?: ReadonlySet<string>;
+  readonly hostCommands?: readonly HostCommand[];
   /** Whether it is pgo's own source, which alone may change pgo. */
   readonly self: boolean;
 }
@@ -50,6 +59,7 @@ export function violations(subject: Subject, policy: Policy): readonly Violation
   const ownNames = takenNames(subject);
   return [
     ...foundBy(ownNames, true),
+    ...foundBy(hostCommands(subject, policy), enforced),
     ...(policy.restricts
       ? foundBy([...plainUnits(subject, policy), ...subject.units.flatMap((unit) => judgeUnit(unit, subject, policy))], enforced)
       : []),
@@ -74,6 +84,18 @@ function told({ rule, what, why, ...place }: Found, { from }: Policy): Omit<Viol
   if (rule === "own_names") return { ...place, rule, message: `${what} is pgo's own name (rule own_names): ${why}` };
   const of = rule === "syntax" ? "rule syntax" : `rule ${rule} of ${from[rule]}`;
   return { ...place, rule, message: `${what} is not allowed by policy (${of}): ${why}` };
+}
+
+function hostCommands({ hostCommands: commands = [] }: Subject, { rules }: Policy): readonly Found[] {
+  if (rules.host_commands) return [];
+  const why =
+    "it runs on the host itself: run it in the container, ask for it in the host's own pgo.toml, or set host_commands = true there";
+  return commands.map(({ section, ...place }) => ({
+    ...place,
+    rule: "host_commands",
+    what: `command with on = "host" in ${section}`,
+    why,
+  }));
 }
 
 function plainUnits({ plainUnits: plain }: Subject, { rules }: Policy): readonly Found[] {

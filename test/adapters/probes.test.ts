@@ -25,6 +25,7 @@ const idle = () => new AbortController().signal;
 const parts = (more: Partial<ProberParts> = {}): ProberParts => ({
   clock: fakeClock({ now: noon }),
   podman: { exec: () => Promise.reject(new Error("list containers: podman does not answer")) },
+  host: { runOnHost: () => Promise.reject(new Error("systemd does not answer")) },
   secret: (from) => Promise.resolve(success(JSON.stringify(from))),
   ...more,
 });
@@ -374,7 +375,7 @@ test("a TCP probe says something and waits for an answer, also one that comes in
 
 suite("a command probe", () => {
   const command = (more: Partial<Extract<Probe, { kind: "command" }>> = {}): Probe => ({
-    ...{ kind: "command", container: "c1", run: ["pg_isready", "-q"], user: undefined, exit: [0], contains: undefined },
+    ...{ kind: "command", on: "container", container: "c1", run: ["pg_isready", "-q"], user: undefined, exit: [0], contains: undefined },
     ...more,
   });
   const ending = (code: number, output = "") => ({ podman: { exec: () => Promise.resolve(success({ code, output })) } });
@@ -416,6 +417,38 @@ suite("a command probe", () => {
       message: "run pg_isready -q: podman answers 500: unable to find user nobody9",
     });
     assert.equal((await found(command())).result, "unasked");
+  });
+});
+
+suite("a command probe on the host", () => {
+  const command: Probe = { kind: "command", on: "host", run: ["check", "it"], user: "nobody", exit: [0], contains: undefined };
+  const asked = async (runOnHost: ProberParts["host"]["runOnHost"], timeout = 2000) =>
+    found(command, timeout, idle(), { host: { runOnHost } });
+
+  test("runs there as that user, with the time it has, and is judged as in a container", async () => {
+    const calls: unknown[] = [];
+    const ran = await asked((what, deadline) => {
+      calls.push([what, deadline]);
+      return Promise.resolve(success({ code: 1, output: "disk\nis full\n" }));
+    });
+    assert.deepEqual(calls, [[{ run: ["check", "it"], user: "nobody", limit: 16_384 }, 2000]]);
+    assert.deepEqual(ran, { result: "fail", message: "run on the host check it: exit 1: is full" });
+    assert.deepEqual(await asked(() => Promise.resolve(success({ code: 0, output: "" }))), { result: "pass" });
+  });
+
+  test("fails when its time is over, and where it can't begin; a systemd that can't be asked says nothing", async () => {
+    const hanging: ProberParts["host"]["runOnHost"] = (_what, _deadline, signal) =>
+      new Promise((_, reject) => {
+        signal.addEventListener("abort", () => {
+          reject(signal.reason as Error);
+        });
+      });
+    assert.deepEqual(await asked(hanging, 50), {
+      result: "fail",
+      message: "run on the host check it: no answer within 50 ms; it was ended",
+    });
+    assert.equal((await asked(() => Promise.resolve(trouble("there is no such user on the host (exit 217)")))).result, "fail");
+    assert.equal((await found(command)).result, "unasked");
   });
 });
 

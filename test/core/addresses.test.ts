@@ -27,7 +27,13 @@ function place(probe: WantedProbe, whereabouts: Whereabouts): string {
   const found = addressed(probe, whereabouts);
   if (!found.ok) return found.trouble;
   const { value } = found;
-  return value.kind === "http" ? value.url : value.kind === "tcp" ? `${value.host} ${value.port}` : value.container;
+  return value.kind === "http"
+    ? value.url
+    : value.kind === "tcp"
+      ? `${value.host} ${value.port}`
+      : value.on === "host"
+        ? "host"
+        : value.container;
 }
 
 suite("a port is the container's, wherever the host has it", () => {
@@ -63,9 +69,10 @@ suite("a port is the container's, wherever the host has it", () => {
   });
 
   test("a command goes into the container, if one runs", () => {
-    const command: WantedProbe = { kind: "command", run: ["true"], user: undefined, exit: [0], contains: undefined };
+    const command: WantedProbe = { kind: "command", on: "container", run: ["true"], user: undefined, exit: [0], contains: undefined };
     assert.equal(place(command, at([])), "c1");
     assert.equal(place(command, { container: undefined, address: undefined }), "the unit has no container that runs");
+    assert.equal(place({ ...command, on: "host" }, { container: undefined, address: undefined }), "host");
   });
 });
 

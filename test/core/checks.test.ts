@@ -19,12 +19,13 @@ const patience: Patience = {
 };
 
 /** The check of web.container, with an application's and a host's `[health.…]` in TOML's shape. */
-function check(own: string, host: Readonly<Record<string, unknown>> = {}, quadlet = ""): Check {
+function check(own: string, host: Readonly<Record<string, unknown>> = {}, quadlet = "", hostCommands = false): Check {
   const bundle = bundleOf({ "web.container": `[Container]\nImage=x\n${quadlet}`, "pgo.toml": own });
   const [unit] = bundle.units;
   assert.ok(unit);
   const settings: Readonly<Record<string, UnitHealthSettings>> = applicationSettings.parse({ health: host }).health;
-  return checkOf(unit, bundle, { host: settings, patience, directory: "/quadlets/fleet/shop", allows: (name) => name !== "FORBIDDEN" });
+  const allows = (name: string) => name !== "FORBIDDEN";
+  return checkOf(unit, bundle, { host: settings, patience, directory: "/quadlets/fleet/shop", allows, hostCommands });
 }
 
 const kind = (found: Check) =>
@@ -170,7 +171,7 @@ test("what a unit can't be asked is refused, unless another unit of that name ca
   ]);
   const service = { "job.service": "[Service]\nExecStart=true\n[Install]\nWantedBy=default.target\n" };
   assert.deepEqual(problems('[health.job]\ncommand = { run = "true" }\n', service), [
-    "[health.job] command runs inside a container, and job.service is none",
+    '[health.job] command runs inside a container, and job.service is none: on the host it runs with on = "host"',
   ]);
   assert.deepEqual(problems('[health.web]\nhttp = { port = 443, ca = "ca.pem" }\n'), [
     "[health.web] ca: there is no file ca.pem in this application",
@@ -185,9 +186,26 @@ test("a probe of a container's name is not asked of the volume of that name", ()
     "pgo.toml": "[health.web]\ntcp = { port = 80 }\n",
   });
   const by = bundle.units.map(
-    (unit) => `${unit.name} ${kind(checkOf(unit, bundle, { host: {}, patience, directory: "/q", allows: () => true }))}`,
+    (unit) =>
+      `${unit.name} ${kind(checkOf(unit, bundle, { host: {}, patience, directory: "/q", allows: () => true, hostCommands: false }))}`,
   );
   assert.deepEqual(by, ["web.container tcp 80", "web.volume process"]);
+});
+
+test("a command on the host is the host's to ask for, and Git's only where the policy says so", () => {
+  const onHost = { command: { run: ["fsck"], on: "host" } };
+  const inGit = '[health.web]\ncommand = { run = "fsck", on = "host" }\n';
+  assert.equal(kind(check("", { web: onHost })), "command fsck");
+  assert.equal(kind(check(inGit, {}, "", true)), "command sh -c fsck");
+  assert.equal(kind(check(inGit)), "process", "what was deployed under another policy is not run any more");
+  assert.equal(kind(check(inGit, { web: { deadline: "5s" } })), "process");
+});
+
+test("a command on the host can be asked of what is no container", () => {
+  const bundle = (on: string) =>
+    bundleOf({ "job.service": "[Service]\nExecStart=/bin/x\n", "pgo.toml": `[health.job]\ncommand = { run = "a"${on} }\n` });
+  assert.deepEqual(strayChecks(bundle(', on = "host"'), "pgo.toml"), []);
+  assert.match(strayChecks(bundle(""), "pgo.toml")[0]?.message ?? "", /on the host it runs with on = "host"$/);
 });
 
 test("a section names its unit by service, by file, or by file without suffix", () => {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 
 import { violations } from "../../src/core/policy.ts";
-import { broken, contained, open, place, policy, subject } from "./policy.ts";
+import { broken, contained, guest, open, place, policy, subject } from "./policy.ts";
 
 const web = "[Container]\nImage=quay.io/a/web:1\n";
 const inContained = 'preset = "contained"\n';
@@ -92,6 +92,29 @@ suite("what is told of a violation", () => {
     const of = (by: string) => violations(subject({ "web.container": `${web}Network=host\n` }), policy(by))[0]?.enforced;
     assert.equal(of(inContained), true);
     assert.equal(of(`${inContained}mode = "warn"`), false);
+  });
+});
+
+suite("the rule host_commands", () => {
+  const asking = { ...subject({ "web.container": web }), hostCommands: [{ file: "shop/pgo.toml", line: 2, section: "[health.web]" }] };
+
+  test("refuses commands on the host whatever the preset, where nobody has allowed them", () => {
+    for (const by of [open, contained, policy("", guest)])
+      assert.deepEqual(violations(asking, by).map(place), ["host_commands shop/pgo.toml:2"]);
+    for (const preset of ["", inContained]) assert.deepEqual(violations(asking, policy(`${preset}host_commands = true`)), []);
+  });
+
+  test("says what to do", () => {
+    assert.equal(
+      violations(asking, open)[0]?.message,
+      'command with on = "host" in [health.web] is not allowed by policy (rule host_commands of [policy]): it runs on the host itself: ' +
+        "run it in the container, ask for it in the host's own pgo.toml, or set host_commands = true there",
+    );
+  });
+
+  test("restricts nothing else: an open policy with it stays open", () => {
+    assert.equal(policy("host_commands = true").restricts, false);
+    assert.equal(open.restricts, false);
   });
 });
 

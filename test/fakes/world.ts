@@ -500,7 +500,7 @@ export class World {
     };
   }
 
-  /** A probe's address names the service that it asks: `http://web.service/`; a command's container is one of a service. */
+  /** A probe's address names the service that it asks: `http://web.service/`; a command's container is one of a service, and its last word where it runs on the host. */
   #prober(): Prober {
     return {
       probe: (probe) => {
@@ -509,7 +509,9 @@ export class World {
             ? new URL(probe.url).hostname
             : probe.kind === "tcp"
               ? probe.host
-              : this.machine.containers().find(({ id }) => id === probe.container)?.service
+              : probe.on === "host"
+                ? probe.run.at(-1)
+                : this.machine.containers().find(({ id }) => id === probe.container)?.service
         ) as ServiceName;
         const behaviour = this.down.has(service) ? undefined : this.machine.behaviour(service);
         const at = this.#clock.now();

@@ -3,8 +3,9 @@
 import { mkdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 
-import type { Clock, Host } from "../../ports.ts";
+import type { Clock, Host, HostCommands } from "../../ports.ts";
 import { openAdopted } from "./adopted.ts";
+import { openHostCommands } from "./command.ts";
 import { openFiles } from "./files.ts";
 import { openFound } from "./found.ts";
 import { openGenerator } from "./generator.ts";
@@ -34,7 +35,7 @@ export interface HostOptions {
   readonly clock: Clock;
 }
 
-export interface LocalHost extends Host, AsyncDisposable {
+export interface LocalHost extends Host, HostCommands, AsyncDisposable {
   readonly run: Run;
 }
 
@@ -67,6 +68,7 @@ export async function openHost(options: HostOptions, signal: AbortSignal): Promi
     ...openWritable(),
     ...openJournalReader(options.mode, run),
     ...openVolumes(options, run),
+    ...openHostCommands(systemd, runs, options.mode),
     run,
 
     async foreign(isPlaced, signal) {

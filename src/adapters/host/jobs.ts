@@ -88,10 +88,21 @@ export interface OneShot {
   /** The program by its absolute path on the host, and its arguments. */
   readonly argv: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
-  /** Files that exist, by their path on the host. */
+  /** Files that exist, by their path on the host; without one for stderr, that goes where stdout does. */
   readonly stdout: string;
-  readonly stderr: string;
+  readonly stderr?: string;
   readonly deadlineMs: number;
+  /** For what is run again and again, and may be anything. */
+  readonly bounds?: Bounds;
+}
+
+export interface Bounds {
+  /** A user of the host; undefined: the manager's own. */
+  readonly user: string | undefined;
+  /** Of any file that it writes; beyond that the kernel ends it with SIGXFSZ. */
+  readonly fileBytes: number;
+  /** From SIGTERM to SIGKILL. */
+  readonly stopMs: number;
 }
 
 /** CLD_EXITED of waitid(2): the other codes of ExecMainCode= mean that a signal ended it. */
@@ -145,10 +156,21 @@ function propertiesFor(unit: OneShot): readonly unknown[] {
       ),
     ],
     ["StandardOutputFileToTruncate", variant("s", unit.stdout)],
-    ["StandardErrorFileToTruncate", variant("s", unit.stderr)],
+    unit.stderr === undefined ? ["StandardError", variant("s", "inherit")] : ["StandardErrorFileToTruncate", variant("s", unit.stderr)],
     ["TimeoutStartUSec", variant("t", BigInt(unit.deadlineMs) * 1000n)],
     ["CollectMode", variant("s", "inactive-or-failed")],
     // Keeps the unit, and with it its exit code, until UnrefUnit or until the connection is gone.
     ["AddRef", variant("b", true)],
+    ...(unit.bounds === undefined ? [] : boundsFor(unit.bounds)),
+  ];
+}
+
+function boundsFor({ user, fileBytes, stopMs }: Bounds): readonly unknown[] {
+  return [
+    ...(user === undefined ? [] : [["User", variant("s", user)]]),
+    ["LimitFSIZE", variant("t", BigInt(fileBytes))],
+    ["TimeoutStopUSec", variant("t", BigInt(stopMs) * 1000n)],
+    // Holds for systemd's own words on the unit too (systemd.exec(5); tried, 257): two lines for each probe would fill the journal.
+    ["LogLevelMax", variant("i", 2)],
   ];
 }

@@ -1,9 +1,10 @@
-/** Probes: one HTTP request, one TCP connection or one command in a container, and what it says about a unit. */
+/** Probes: one HTTP request, one TCP connection or one command in a container or on the host, and what it says about a unit. */
 
 import { connect } from "node:net";
 
 import type { Probe, Sample } from "../../core/health.ts";
-import type { Clock, Podman, Prober } from "../../ports.ts";
+import type { Result } from "../../core/result.ts";
+import type { Clock, ContainerCommand, Executed, HostCommands, Podman, Prober } from "../../ports.ts";
 import { askHttp, type ReadSecret } from "./http.ts";
 import { fail, findingOf, pass, unasked, type Finding } from "./trouble.ts";
 
@@ -13,6 +14,7 @@ type CommandProbe = Extract<Probe, { kind: "command" }>;
 export interface ProberParts {
   readonly clock: Clock;
   readonly podman: Pick<Podman, "exec">;
+  readonly host: HostCommands;
   readonly secret: ReadSecret;
 }
 
@@ -28,21 +30,23 @@ const stall = 500;
  * rootless port forwarder the forwarder may be what accepts, so `expect` says more. Command: its exit code, and what it writes.
  * `Sample.at` is when the answer was there. No secret is in a message, but what a command writes may be.
  */
-export function openProber({ clock, podman, secret }: ProberParts): Prober {
-  const ask = (probe: Probe, within: AbortSignal): Promise<Finding> => {
+export function openProber({ clock, podman, host, secret }: ProberParts): Prober {
+  const ask = (probe: Probe, timeout: number, within: AbortSignal): Promise<Finding> => {
     switch (probe.kind) {
       case "http":
         return askHttp(probe, secret, within);
       case "tcp":
         return askTcp(probe, within);
       case "command":
-        return askCommand(probe, podman, within);
+        return askCommand(probe, (command) =>
+          probe.on === "host" ? host.runOnHost(command, timeout, within) : podman.exec(probe.container, command, within),
+        );
     }
   };
   return {
     async probe(probe, timeout, signal): Promise<Sample> {
       signal.throwIfAborted();
-      const finding = await limited(probe, timeout, (within) => ask(probe, within), signal);
+      const finding = await limited(probe, timeout, (within) => ask(probe, timeout, within), signal);
       return { at: clock.now(), ...finding };
     },
   };
@@ -72,8 +76,8 @@ async function limited(
     const late = performance.now() - begun - timeout;
     if (!within.signal.aborted) return told(probe.kind === "command" ? unasked(sentenceOf(error)) : findingOf(error));
     if (late > stall) return told(unasked(`pgo itself stood still for ${duration(late)}`));
-    // Podman has no call that ends it (5.8); it is not started again while it runs.
-    const rest = probe.kind === "command" ? "; it runs on in the container" : "";
+    // Podman has no call that ends what runs in a container (5.8); it is not started again while it runs.
+    const rest = probe.kind === "command" ? (probe.on === "host" ? "; it was ended" : "; it runs on in the container") : "";
     return told(fail(`no answer within ${duration(timeout)}${rest}`));
   } finally {
     clearTimeout(timer);
@@ -114,9 +118,11 @@ function askTcp({ host, port, send, expect }: TcpProbe, signal: AbortSignal): Pr
   });
 }
 
-async function askCommand(probe: CommandProbe, podman: ProberParts["podman"], within: AbortSignal): Promise<Finding> {
-  const { container, run, user, exit, contains } = probe;
-  const ran = await podman.exec(container, { run, user, limit: outputLimit }, within);
+async function askCommand(
+  { run, user, exit, contains }: CommandProbe,
+  execute: (command: ContainerCommand) => Promise<Result<Executed, string>>,
+): Promise<Finding> {
+  const ran = await execute({ run, user, limit: outputLimit });
   if (!ran.ok) return fail(ran.trouble);
   const { code, output } = ran.value;
   // What it says last says why, mostly.
@@ -136,7 +142,7 @@ function subjectOf(probe: Probe): string {
       return `connect ${probe.host.includes(":") ? `[${probe.host}]` : probe.host}:${String(probe.port)}`;
     case "command": {
       const line = (probe.run[0] === "sh" && probe.run[1] === "-c" ? probe.run.slice(2) : probe.run).join(" ").replace(/\s+/g, " ");
-      return `run ${line.length > 100 ? `${line.slice(0, 100)}…` : line}`;
+      return `run ${probe.on === "host" ? "on the host " : ""}${line.length > 100 ? `${line.slice(0, 100)}…` : line}`;
     }
   }
 }

@@ -328,6 +328,38 @@ test("a program of the host ends at its deadline, and when its caller goes", asy
   assert.deepEqual(sleeping, []);
 });
 
+test("a health check on the host runs as its user, is cut in what it writes, and leaves neither unit nor file nor a line in the journal", async () => {
+  const runs = () => readdirSync(join(options.stateDirectory, "runs"));
+  const check = (line: string, user?: string, deadlineMs = 5000) =>
+    host.runOnHost({ run: ["sh", "-c", line], user, limit: 16_384 }, deadlineMs, never);
+  assert.deepEqual(await check("id -un; echo '$HOME' >&2; exit 3"), {
+    ok: true,
+    value: { code: 3, output: `${rootful ? "root" : "edge"}\n$HOME\n` },
+  });
+  const nobody = await check("id -un; ls -l /proc/self/fd/1 | cut -c 1-10", "nobody");
+  if (rootful) assert.deepEqual(nobody, { ok: true, value: { code: 0, output: "nobody\nl-wx------\n" } });
+  else assert.match(nobody.ok ? "" : nobody.trouble, /^pgo is rootless, .* leave user = "nobody" out$/);
+  if (rootful) assert.deepEqual(await check("true", "nobody9"), { ok: false, trouble: "there is no such user on the host (exit 217)" });
+  assert.deepEqual(await host.runOnHost({ run: ["/nowhere/x"], user: undefined, limit: 9 }, 5000, never), {
+    ok: false,
+    trouble: "systemd can't execute it (exit 203)",
+  });
+  const endless = await check("exec yes");
+  assert.deepEqual(endless, { ok: true, value: { code: 128 + 25, output: "y\n".repeat(8192) } });
+  // What does not heed SIGTERM, and has left its shell behind, is ended too.
+  const stubborn = "trap '' TERM; sleep 4321 & while :; do sleep 4321; done";
+  const within = host.runOnHost({ run: ["sh", "-c", stubborn], user: undefined, limit: 9 }, 60_000, AbortSignal.timeout(300));
+  await assert.rejects(within, { name: "TimeoutError" });
+  await assert.rejects(check(stubborn, undefined, 300), /not finished after 1\.3 s/);
+  const names = () => systemctl("list-units", "--all", "--no-legend", "pgo-check-*");
+  for (let tries = 0; names() !== "" && tries < 50; tries++) await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal(names(), "");
+  assert.deepEqual(runs(), []);
+  assert.throws(() => execFileSync("pgrep", ["-f", "sleep 4321"]));
+  if (rootful)
+    assert.doesNotMatch(execFileSync("journalctl", ["-q", "-o", "cat", "-b"], { encoding: "utf8" }), /Health check of pgo|pgo-check-/);
+});
+
 test("the states of 200 services, asked for twice at once, don't run into the bus's limits", async () => {
   const units = Array.from({ length: 200 }, (_, index) => unit(`state${String(index)}.service`, "[Service]\nExecStart=/bin/true\n"));
   await host.reload(never);
