@@ -9,6 +9,7 @@ import { withOwnPaths } from "./installed-paths.ts";
 import { dropInOwner, isUnitText, type Draft, type Located } from "./layout.ts";
 import { isPlainKind, isQuadletKind, kindOf } from "./kinds.ts";
 import { digestOf, partsOf, type ApplicationId, type RelativePath, type ServiceName } from "./names.ts";
+import { strayPaces, withPhases } from "./phases.ts";
 import { placeFor, placeOf, shownPath } from "./placing.ts";
 import { podmanSecrets, secretNamesIn } from "./podman-secrets.ts";
 import type { Policy } from "./policy-config.ts";
@@ -72,8 +73,13 @@ export function assemble(draft: Draft, rendering: Rendering, policy?: Policy): R
     return file === undefined ? [] : [{ path, placed: [placed], digest: file.digest }];
   });
   const assets = (service: ServiceName) => [...shared, ...(processed.assets.get(service) ?? [])];
-  const units = unitsOf(sketches, { assets, secrets: brought.assets });
+  const made = unitsOf(sketches, { assets, secrets: brought.assets });
+  const units = read.ok ? withPhases(made, read.value.value) : made;
   problems.push(...doubles(units, draft));
+  if (read.ok)
+    problems.push(
+      ...strayPaces(units, { settings: read.value.value, origin: settingsAt?.origin ?? settingsFile, place: read.value.place }),
+    );
   const subject = { sketches: asInGit, files: gathered.files, placed: files, self: rendering.self !== undefined };
   const against = policy === undefined ? [] : violations(subjectOf(draft.application, subject), policy);
   const forbidden = against.filter(({ enforced }) => enforced).map(problemOf);

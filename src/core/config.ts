@@ -6,6 +6,7 @@ import { absolute, positive, secretReference } from "./config-values.ts";
 import type { Patience } from "./health.ts";
 import { appUnitHealth, healthDefaults, hostUnitHealth, type UnitHealthSettings } from "./health-config.ts";
 import { policySettings, strayPolicies, type PolicySettings } from "./policy-config.ts";
+import { applicationPhase, unitPaces, type UnitPaces } from "./pace-config.ts";
 import { ownSchedule, scheduleLayer, type ScheduleLayer } from "./schedule-config.ts";
 import { applicationSecrets, hostSecrets, type AgeKey } from "./secrets-config.ts";
 import { varsTable, type VarsTable } from "./vars-config.ts";
@@ -109,6 +110,8 @@ export const applicationSettings = z.strictObject({
     )
     .default({})
     .describe("By unit file name without suffix, or by service name."),
+  phase: applicationPhase,
+  unit: unitPaces,
   schedule: ownSchedule.prefault({}).describe("When changes of this application may go; the host's `[schedule]` must allow it too."),
 });
 export type ApplicationSettings = z.infer<typeof applicationSettings>;
@@ -214,6 +217,8 @@ export function hostConfig(directories: Directories) {
             vars: varsTable,
             adopt,
             prune: ownPrune,
+            phase: applicationPhase,
+            unit: unitPaces,
             schedule: scheduleHere,
           }),
         )
@@ -297,6 +302,8 @@ export interface Config {
       readonly vars: VarsTable;
       readonly adopt?: boolean | undefined;
       readonly prune?: "none" | "networks" | "all" | undefined;
+      readonly phase?: number | undefined;
+      readonly unit?: UnitPaces;
       readonly schedule?: ScheduleLayer | undefined;
     }
   >;
