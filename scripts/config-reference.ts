@@ -50,7 +50,8 @@ function tables(schema: z.core.$ZodType, path: readonly string[], text = ""): Ta
   if (plain instanceof z.ZodArray) return tables(plain.element, ["[]", ...path], text);
   if (plain instanceof z.ZodRecord && isShape(plain.valueType))
     return [{ header: header(path), text, rows: rows("NAME", plain.valueType) }];
-  if (plain instanceof z.ZodRecord) return tables(plain.valueType, [...path, (path.at(-1) ?? "") === "health" ? "UNIT" : "NAME"], text);
+  if (plain instanceof z.ZodRecord)
+    return tables(plain.valueType, [...path, ["health", "unit"].includes(path.at(-1) ?? "") ? "UNIT" : "NAME"], text);
   if (!(plain instanceof z.ZodObject)) return [];
   const shape: Readonly<Record<string, z.core.$ZodType>> = plain.shape;
   const entries = Object.entries(shape);

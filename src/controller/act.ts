@@ -30,6 +30,8 @@ export interface Case {
   readonly asked: Cause | undefined;
   /** An application that this one depends on and whose rollout did not succeed. */
   readonly dependency: ApplicationId | undefined;
+  /** Why it is not its phase's turn yet. */
+  readonly early: string | undefined;
   /** Services that it gives up and that an application whose turn comes later takes as they are. */
   readonly passedOn: ReadonlySet<ServiceName>;
   /** A person wants it at once: no schedule binds it. */
@@ -95,6 +97,7 @@ export async function act(one: Case, context: Context, signal: AbortSignal): Pro
         const message = `it depends on ${one.dependency}, which is not as Git wants it`;
         return keepBack(application, "held", { message, until: undefined, tries: 0 }, context);
       }
+      if (one.early !== undefined) return keepBack(application, "held", { message: one.early, until: undefined, tries: 0 }, context);
       return carryOut(one, decision.bundle, candidate.kind === "absent" ? undefined : one.draft, context, signal);
   }
 }

@@ -12,11 +12,18 @@ import { liveBundle, type Context } from "./context.ts";
 import { handOver } from "./handover.ts";
 import { linked } from "./linked.ts";
 import { isSecret, removeSecret, saveSecret } from "./podman-secrets.ts";
+import { refreshedIn, verify, type Verification } from "./verify.ts";
 import { volumeExecutors } from "./volumes.ts";
 
 type Executors = {
-  readonly [Kind in Step["kind"]]: (step: Extract<Step, { kind: Kind }>, signal: AbortSignal) => Promise<Result<void, string>>;
+  readonly [Kind in Step["kind"]]: (step: Extract<Step, { kind: Kind }>, signal: AbortSignal) => Promise<Result<void, string | Unwell>>;
 };
+
+/** Some of what a `verify` looked at is not healthy. */
+interface Unwell {
+  readonly reason: string;
+  readonly verification: Verification;
+}
 
 /** What a plan's steps belong to. */
 export interface Work {
@@ -31,6 +38,8 @@ export interface Failure {
   readonly reason: string;
   /** It was not refused, nor did it fail in a way that is known: what came of it nobody can say without looking. Which kind of step it was. */
   readonly surprise: Step["kind"] | undefined;
+  /** Where a `verify` found it. */
+  readonly verification?: Verification;
 }
 
 /** Brings every image that the plan's starts need, before anything is touched. The trouble is for people. */
@@ -106,8 +115,10 @@ function deadlineOf(unit: Unit, bundle: Bundle | undefined, { config }: Context)
 async function attempt(step: Step, executors: Executors, signal: AbortSignal): Promise<Result<void, Failure>> {
   try {
     // The table is typed by the union, so each executor gets the step that it is for.
-    const done = await (executors[step.kind] as (step: Step, signal: AbortSignal) => Promise<Result<void, string>>)(step, signal);
-    return done.ok ? done : trouble({ reason: done.trouble, surprise: undefined });
+    const execute = executors[step.kind] as (step: Step, signal: AbortSignal) => Promise<Result<void, string | Unwell>>;
+    const done = await execute(step, signal);
+    if (done.ok) return done;
+    return trouble({ ...(typeof done.trouble === "string" ? { reason: done.trouble } : done.trouble), surprise: undefined });
   } catch (error) {
     signal.throwIfAborted();
     return trouble({ reason: `${step.kind} ${targetOf(step)}: ${reasonOf(error)}`, surprise: step.kind });
@@ -224,6 +235,14 @@ function executors(
       return refresh(step, await send(step.signal, step.unit, signal), signal);
     },
     keep: (step, signal) => refresh(step, success(undefined), signal),
+    verify: async ({ services, because }, signal) => {
+      if (bundle === undefined) return success(undefined);
+      const refreshed = refreshedIn(store.deployment(deployment)?.steps ?? []);
+      const subjects = { bundle, others: [], dependents: new Set<ServiceName>(), refreshed, only: new Set(services) };
+      const verification = await verify(subjects, context.clock.now(), context, signal);
+      if (verification.trouble === undefined) return success(undefined);
+      return trouble({ reason: `${verification.trouble}; the rest was not begun (${because})`, verification });
+    },
     "remove-network": (step, signal) => podman.removeNetwork(step.network, signal),
     "hand-over": (step, signal) => handOver(step, deployment, context, signal),
   };

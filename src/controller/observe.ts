@@ -99,6 +99,8 @@ export async function observe(goal: Look, context: Context, signal: AbortSignal)
       reloadPending: store.reloadPending(),
       adoptions,
       objects,
+      paces: context.config.applications.get(partsOf(application).application)?.unit,
+      isResumed: store.rollouts().some((rollout) => rollout.application === application),
     },
     services,
     remembered: new Map(readings.map(([service, reading]) => [service, remembered(reading)])),

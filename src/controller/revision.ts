@@ -7,8 +7,10 @@ import { givenUp, passedOn } from "../core/moves.ts";
 import { bringsSelf } from "../core/self-quadlet.ts";
 import { partsOf, type ApplicationId, type Digest, type RelativePath, type ServiceName } from "../core/names.ts";
 import { rolloutOrder, needs, type Turn } from "../core/order.ts";
+import { firstPhase } from "../core/phases.ts";
 import { act, decisionOf, guarded, remember, repair, type Case } from "./act.ts";
 import { liveBundles, presentRendering, type Context } from "./context.ts";
+import { tooEarly } from "./early.ts";
 import { judge, witnessesOf } from "./judge.ts";
 import type { Moment } from "./rendering.ts";
 import { isUnfinished } from "./rollout.ts";
@@ -50,6 +52,7 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
       // A trailer counts once, when its commit comes.
       messages: store.source(from.source.name)?.revision === from.snapshot.revision ? [] : from.snapshot.messages,
       dependency: undefined,
+      early: undefined,
       passedOn: new Set(),
       takes: false,
     };
@@ -69,7 +72,9 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
     const dependency = troubled.find((other) => needs(next.get(application), next.get(other)));
     const passedOn = passedOnBy(application, { turns, candidates, later: order.slice(index + 1), unbound }, context);
     const takes = next.get(application)?.units.some(({ service }) => passed.has(service)) === true;
-    const result = await guarded({ application }, () => act({ ...one, dependency, passedOn, takes }, context, signal), context, signal);
+    const early = tooEarly(application, { turns, troubled }, context);
+    const turn = { ...one, dependency, early, passedOn, takes };
+    const result = await guarded({ application }, () => act(turn, context, signal), context, signal);
     if (result === "rolled out") for (const service of passedOn) passed.add(service);
     if (result !== "as wanted" && result !== "rolled out") troubled.push(application);
     if (result === "rolled out" || result === "undone") touched.add(application);
@@ -100,7 +105,11 @@ function selfLast(order: readonly ApplicationId[], next: ReadonlyMap<Application
 /** Each application as it is and as it shall be. */
 export function turnsOf(candidates: ReadonlyMap<ApplicationId, Candidate>, context: Context): readonly Turn[] {
   const live = liveBundles(context);
-  return [...candidates].map(([id, candidate]) => ({ id, live: live.get(id), next: nextBundle(candidate, live.get(id)) }));
+  return [...candidates].map(([id, candidate]) => {
+    const next = nextBundle(candidate, live.get(id));
+    const over = context.config.applications.get(partsOf(id).application)?.phase;
+    return { id, live: live.get(id), next, phase: over ?? (next ?? live.get(id))?.settings.phase ?? firstPhase };
+  });
 }
 
 /** Only to an application that will be rolled out, as far as can be known before. */

@@ -38,7 +38,7 @@ import { preflight } from "./preflight.ts";
 import { roomFor } from "./room.ts";
 import { settle } from "./settle.ts";
 import { objectRules } from "./volumes.ts";
-import { verify, type Verification } from "./verify.ts";
+import { refreshedIn, verify, type Verification } from "./verify.ts";
 
 /** What a rollout is for. */
 export interface Order {
@@ -178,8 +178,8 @@ async function applyGoal(rollout: Applying, course: Course, context: Context, si
   const done = await applyTarget(rollout, rollout.goal, course, context, signal);
   const now = context.clock.now();
   if (done === undefined) return applied(rollout, now);
-  await keepTraces(rollout, undefined, context, signal);
-  return giveUp(rollout, done, context);
+  await keepTraces(rollout, done.verification, context, signal);
+  return giveUp(rollout, done.reason, context, done.verification);
 }
 
 async function verifyGoal(rollout: Verifying, course: Course, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {
@@ -230,7 +230,7 @@ async function prune(
 async function goBack(saved: Reverting, context: Context, signal: AbortSignal): Promise<Settled> {
   const rollout = await exactFallback(saved, context, signal);
   const wasAdopting = context.store.adoptions(rollout.application).length > 0;
-  const failed = await applyTarget(rollout, rollout.fallback, unprepared, context, signal);
+  const failed = (await applyTarget(rollout, rollout.fallback, unprepared, context, signal))?.reason;
   const verification =
     failed === undefined ? await verifyTarget(rollout, rollout.fallback, context.clock.now(), context, signal) : undefined;
   const trouble = failed ?? verification?.trouble;
@@ -296,8 +296,9 @@ async function applyTarget(
   { plan: prepared, passedOn }: Course,
   context: Context,
   signal: AbortSignal,
-): Promise<string | undefined> {
-  const goal: Goal = { application: rollout.application, bundle: bundleOf(target, context), passedOn };
+): Promise<Failure | undefined> {
+  const isWayBack = rollout.phase === "reverting";
+  const goal: Goal = { application: rollout.application, bundle: bundleOf(target, context), passedOn, isWayBack };
   const work = { deployment: rollout.deployment, bundle: goal.bundle };
   const carryOut = async (made: Plan): Promise<Failure | undefined> => {
     const [conflict] = made.conflicts;
@@ -306,15 +307,15 @@ async function applyTarget(
     if (!result.ok) return result.trouble;
     if (!stopsMore(made, goal.bundle?.units ?? [])) return undefined;
     const rest = await replan(goal, context, signal);
-    const starts = rest.steps.filter((step) => step.kind === "start" || step.kind === "restart");
+    const starts = rest.steps.filter(({ kind }) => kind === "start" || kind === "restart" || kind === "verify");
     const again = await apply({ ...rest, steps: starts }, work, context, signal);
     return again.ok ? undefined : again.trouble;
   };
   const made = prepared ?? (await replan(goal, context, signal));
   const first = await carryOut(made);
-  if (first?.surprise === undefined) return first?.reason;
+  if (first?.surprise === undefined) return first;
   await context.reach.check(signal, { room: roomFor(made, context.config), reload: first.surprise === "reload" });
-  return (await carryOut(await replan(goal, context, signal)))?.reason;
+  return carryOut(await replan(goal, context, signal));
 }
 
 async function replan(goal: Goal, context: Context, signal: AbortSignal): Promise<Plan> {
@@ -360,8 +361,7 @@ async function verifyTarget(
   // Those of other applications that stopped with a network which was made anew, and were started again.
   const steps = context.store.deployment(deployment)?.steps ?? [];
   const started = new Set(steps.flatMap((step) => (step.kind === "start" ? [step.target] : [])));
-  const refreshing = steps.filter(({ kind }) => kind === "reload-service" || kind === "signal" || kind === "keep");
-  const refreshed = new Set(refreshing.map(({ target }) => target as ServiceName));
+  const refreshed = refreshedIn(steps);
   const others = [...liveBundles(context)].flatMap(([id, live]) => (id === application ? [] : [live]));
   const dependents = new Set(others.flatMap((other) => other.units.flatMap(({ service }) => (started.has(service) ? [service] : []))));
   return verify({ bundle, others, dependents, refreshed }, since, context, signal);

@@ -33,6 +33,8 @@ export interface Subjects {
   readonly dependents: ReadonlySet<ServiceName>;
   /** Services that were reloaded, or sent a signal: as young as that. */
   readonly refreshed: ReadonlySet<ServiceName>;
+  /** Of the application's own; default: all. */
+  readonly only?: ReadonlySet<ServiceName>;
 }
 
 /**
@@ -42,8 +44,8 @@ export interface Subjects {
  */
 export async function verify(subjects: Subjects, since: Date, context: Context, signal: AbortSignal): Promise<Verification> {
   const own = [subjects.bundle, ...subjects.others].flatMap((bundle) =>
-    watch(bundle, { since, refreshed: subjects.refreshed }, context).filter(
-      ({ unit }) => bundle === subjects.bundle || subjects.dependents.has(unit.service),
+    watch(bundle, { since, refreshed: subjects.refreshed }, context).filter(({ unit }) =>
+      bundle === subjects.bundle ? (subjects.only?.has(unit.service) ?? true) : subjects.dependents.has(unit.service),
     ),
   );
   const { watched, needs } = withNeeded(own, context);
@@ -83,6 +85,12 @@ export async function lookOnce(
   await lookAt({ watched, needs }, survey, context, signal);
   const services = new Set(bundle.units.map(({ service }) => service));
   return excused(judgeAll(watched, context.clock.now()), needs).filter(({ service }) => services.has(service));
+}
+
+/** Services that a rollout's steps have reloaded or sent a signal. */
+export function refreshedIn(steps: readonly { readonly kind: string; readonly target: string }[]): ReadonlySet<ServiceName> {
+  const refreshing = steps.filter(({ kind }) => kind === "reload-service" || kind === "signal" || kind === "keep");
+  return new Set(refreshing.map(({ target }) => target as ServiceName));
 }
 
 /** What an application's health is, from its units': the worst of them. */

@@ -78,6 +78,8 @@ export interface Unit {
   readonly reload: "default" | "possible" | "never";
   /** Runs and ends (Type=oneshot): not restarted for having ended well. */
   readonly oneshot: boolean;
+  /** As its application's pgo.toml says it; no part of the digest. */
+  readonly phase?: number | undefined;
 }
 
 /** Where a placed file comes from. */

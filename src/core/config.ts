@@ -6,6 +6,7 @@ import { absolute, positive, secretReference } from "./config-values.ts";
 import type { Patience } from "./health.ts";
 import { appUnitHealth, healthDefaults, hostUnitHealth, type UnitHealthSettings } from "./health-config.ts";
 import { policySettings, strayPolicies, type PolicySettings } from "./policy-config.ts";
+import { applicationPhase, unitPaces, type UnitPaces } from "./pace-config.ts";
 import { ownSchedule, scheduleLayer, type ScheduleLayer } from "./schedule-config.ts";
 import { applicationSecrets, hostSecrets, type AgeKey } from "./secrets-config.ts";
 import { varsTable, type VarsTable } from "./vars-config.ts";
@@ -117,6 +118,8 @@ export const applicationSettings = z.strictObject({
   rollback: goingBack
     .optional()
     .describe("never: a version that fails is left as it is, for data that can't go back (docs/how-it-works.md); default: auto, undone."),
+  phase: applicationPhase,
+  unit: unitPaces,
   schedule: ownSchedule.prefault({}).describe("When changes of this application may go; the host's `[schedule]` must allow it too."),
 });
 export type ApplicationSettings = z.infer<typeof applicationSettings>;
@@ -224,6 +227,8 @@ export function hostConfig(directories: Directories) {
             adopt,
             prune: ownPrune,
             rollback,
+            phase: applicationPhase,
+            unit: unitPaces,
             schedule: scheduleHere,
           }),
         )
@@ -314,6 +319,8 @@ export interface Config {
       readonly adopt?: boolean | undefined;
       readonly prune?: "none" | "networks" | "all" | undefined;
       readonly rollback?: "auto" | "never" | undefined;
+      readonly phase?: number | undefined;
+      readonly unit?: UnitPaces;
       readonly schedule?: ScheduleLayer | undefined;
     }
   >;

@@ -42,11 +42,13 @@ export interface Turn {
   readonly id: ApplicationId;
   readonly live: Bundle | undefined;
   readonly next: Bundle | undefined;
+  /** Among the applications of its source; default: 1. */
+  readonly phase?: number;
 }
 
 /**
  * The order in which applications take their turn: first what gives a unit or a Podman secret up, then what takes it; first what is needed, then what needs it;
- * a unit that goes away goes after those that used it.
+ * a unit that goes away goes after those that used it. Where that leaves the choice, by phase.
  */
 export function rolloutOrder(turns: readonly Turn[]): readonly ApplicationId[] {
   const byUnit = new Map<string, Set<Turn>>();
@@ -78,7 +80,7 @@ export function rolloutOrder(turns: readonly Turn[]): readonly ApplicationId[] {
     const users = (usersOf.get(turn) ?? []).filter((other) => lost(turn, other.live, moved) !== undefined);
     return [...new Set([...givers, ...needed, ...users])].filter((other) => other !== turn);
   };
-  return inOrder(turns, ({ id }) => id, before).map(({ id }) => id);
+  return inOrder(turns, ({ id, phase = 1 }) => `${String(phase).padStart(4, "0")} ${id}`, before).map(({ id }) => id);
 }
 
 /**

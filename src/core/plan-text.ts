@@ -34,6 +34,8 @@ export function targetOf(step: Step): string {
       return step.volume;
     case "remove-image":
       return step.image;
+    case "verify":
+      return step.services.join(", ");
     case "hand-over":
       return "pgo.service";
   }
@@ -41,7 +43,7 @@ export function targetOf(step: Step): string {
 
 /** What a repair found, by the steps it took: `conf/a.txt (not on the host), web.service (it has failed) and 2 more`. */
 export function found(steps: readonly { readonly kind: string; readonly target: string; readonly because: string }[]): string {
-  const telling = steps.filter(({ kind }) => kind !== "reload" && kind !== "reset-failed");
+  const telling = steps.filter(({ kind }) => kind !== "reload" && kind !== "reset-failed" && kind !== "verify");
   const told = [...new Set((telling.length > 0 ? telling : steps).map(({ target, because }) => `${target} (${because})`))];
   return `${told.slice(0, 3).join(", ")}${told.length > 3 ? ` and ${told.length - 3} more` : ""}`;
 }

@@ -11,6 +11,7 @@ import {
   type SeenAdoption,
   type Sides,
 } from "./adopt.ts";
+import { atOnceOf } from "./batches.ts";
 import type { Bundle, BundleFile, Input, Problem, Unit } from "./bundle.ts";
 import { roleOf } from "./kinds.ts";
 import { isUnitText } from "./layout.ts";
@@ -18,8 +19,10 @@ import type { ApplicationId, Digest, RelativePath, ServiceName } from "./names.t
 import { pruneSteps, recreations, recreationSteps, type SeenObjects } from "./objects.ts";
 import { onChangeOf, writtenInPlace } from "./on-change.ts";
 import { startOrder } from "./order.ts";
+import type { UnitPaces } from "./pace-config.ts";
+import { phaseOrder, phasesOf } from "./phases.ts";
 import { placeOf, shownPath } from "./placing.ts";
-import { startSteps } from "./starts.ts";
+import { startSteps, type Wanted } from "./starts.ts";
 
 /** What an application shall be: a bundle, or not there at all. */
 export interface Goal {
@@ -27,6 +30,8 @@ export interface Goal {
   readonly bundle: Bundle | undefined;
   /** Services that go to another application as they are: they run on. */
   readonly passedOn?: ReadonlySet<ServiceName>;
+  /** It undoes a rollout: later phases first, and looked at when all of it is back. */
+  readonly isWayBack?: boolean;
 }
 
 /** What the host shows of one application. */
@@ -49,6 +54,10 @@ export interface Observed {
   readonly adoptions?: readonly SeenAdoption[];
   /** Undefined: Podman was not asked, and its networks are pruned as ever. */
   readonly objects?: SeenObjects;
+  /** What the host's pgo.toml says of units' phases and batches. */
+  readonly paces?: UnitPaces | undefined;
+  /** A rollout of it is under way: what that has started, nobody has looked at yet. */
+  readonly isResumed?: boolean;
 }
 
 export interface Dependent {
@@ -96,6 +105,8 @@ export type Step = { readonly because: string } & (
   | { readonly kind: "revive"; readonly service: ServiceName; readonly verb: "start" | "restart" }
   | { readonly kind: "reload" }
   | { readonly kind: "reset-failed"; readonly service: ServiceName }
+  /** Waits until they are healthy; where one is not, the rest is not done. */
+  | { readonly kind: "verify"; readonly services: readonly ServiceName[] }
   /** For changed files that it has mounted: it runs on. */
   | { readonly kind: "reload-service"; readonly service: ServiceName; readonly unit: Unit }
   | { readonly kind: "signal"; readonly service: ServiceName; readonly unit: Unit; readonly signal: string }
@@ -190,9 +201,7 @@ export function plan(goal: Goal, seen: Observed): Plan {
       ...cleanUp(others, observed),
       ...enables(units, observed),
       ...recreated.flatMap(recreationSteps),
-      ...startSteps({ units, onChange: (unit) => onChangeOf(unit, goal.bundle) }, recreated, observed).map((step) =>
-        withOrigin(step, sides),
-      ),
+      ...startSteps(wantedOf(goal, units, observed), recreated, observed).map((step) => withOrigin(step, sides)),
       ...reviveSteps(sides, observed),
       ...stops(objects, observed),
       ...cleanUp(objects, observed),
@@ -201,6 +210,11 @@ export function plan(goal: Goal, seen: Observed): Plan {
       ...handOver(goal.bundle, seen),
     ],
   };
+}
+
+function wantedOf({ bundle, isWayBack = false }: Goal, units: readonly Unit[], { paces, isResumed = false }: Observed): Wanted {
+  const pace = { phases: phasesOf(units, paces), atOnce: atOnceOf(bundle, paces), isResumed };
+  return { units, onChange: (unit) => onChangeOf(unit, bundle), pace, isWayBack };
 }
 
 /** pgo's own files and service are the handover's alone. One that Git has no more stays as it is. */
@@ -285,9 +299,9 @@ function inTheWay(path: RelativePath): string {
     : "a file that pgo did not place is there on the host: move it away, then run ctl sync";
 }
 
-/** Users before what they use, and what would trigger a service before that. */
+/** Later phases first, users before what they use, and what would trigger a service before that. */
 function stops(gone: readonly Unit[], observed: Observed): readonly Step[] {
-  const last = distinct(startOrder(gone).toReversed());
+  const last = distinct(phaseOrder(gone, { phases: phasesOf(gone, observed.paces) }).toReversed());
   const isTrigger = (unit: Unit) => roleOf(unit.kind) === "trigger";
   return [...last.filter(isTrigger), ...last.filter((unit) => !isTrigger(unit))].flatMap((unit): readonly Step[] => {
     const service = observed.services.get(unit.service);

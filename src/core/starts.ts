@@ -1,5 +1,6 @@
 /** Which services a plan starts and restarts, and why: each once, and as few as a change leaves. */
 
+import { withLooks, type Move as PacedMove, type Pace } from "./batches.ts";
 import type { Input, Unit } from "./bundle.ts";
 import { roleOf } from "./kinds.ts";
 import type { ApplicationId, ServiceName } from "./names.ts";
@@ -7,16 +8,21 @@ import { differsByMounted, type OnChange } from "./on-change.ts";
 import { dependsOn, startOrder } from "./order.ts";
 import type { Recreation } from "./objects.ts";
 import { freshStart } from "./observe.ts";
+import { phaseOrder, templateOf } from "./phases.ts";
 import type { Observed, ObservedService, Step } from "./plan.ts";
 
 /** What shall run, and what a changed mounted file means for it. */
 export interface Wanted {
   readonly units: readonly Unit[];
   readonly onChange: (unit: Unit) => OnChange;
+  readonly pace: Pace;
+  /** All is as it was before: later phases first, and nobody is waited for. */
+  readonly isWayBack: boolean;
 }
 
-/** In dependency order; dependents of other applications at the end. */
-export function startSteps({ units, onChange }: Wanted, recreated: readonly Recreation[], observed: Observed): readonly Step[] {
+/** In the order of phases and dependencies; dependents of other applications at the end, or before the first look after what stopped them. */
+export function startSteps(wanted: Wanted, recreated: readonly Recreation[], observed: Observed): readonly Step[] {
+  const { units, onChange, pace, isWayBack } = wanted;
   const ordered = startOrder(units);
   const moves = new Map(
     ordered.map((unit): [Unit, Move] => [unit, softened(unit, moveOf(unit, units, observed), onChange(unit), observed)]),
@@ -30,7 +36,13 @@ export function startSteps({ units, onChange }: Wanted, recreated: readonly Recr
   hardenUsers(ordered, moves);
   for (const pod of ordered) if (pod.kind === "pod") movePod(pod, units, moves, observed);
   const restarted = ordered.filter((unit) => moves.get(unit)?.verb === "restart");
-  const own = ordered.flatMap((unit): readonly Step[] => {
+  const stopped = new Set(recreated.flatMap(({ users }) => users));
+  const interrupts = (unit: Unit) => {
+    const { verb, reaction } = moves.get(unit) ?? still;
+    if (roleOf(unit.kind) !== "workload" || stopped.has(unit.service)) return false;
+    return verb === "restart" || (verb === "refresh" && reaction?.how !== "none");
+  };
+  const stepsOf = (unit: Unit): readonly Step[] => {
     const { verb, because, reaction } = moves.get(unit) ?? still;
     if (verb === "none") return [];
     if (verb === "refresh") return [refreshStep(unit, because, reaction)];
@@ -39,22 +51,28 @@ export function startSteps({ units, onChange }: Wanted, recreated: readonly Recr
     const alone = roleOf(unit.kind) === "supply";
     const carries = alone ? [] : restarted.filter((other) => other !== unit && dependsOn(other, unit)).map(({ service }) => service);
     return [{ kind: "restart", service: unit.service, unit, alone, carries, because }];
-  });
+  };
+  // Of a template's instances those first that are down: what serves goes when they are back.
+  const name = (unit: Unit) => `${templateOf(unit) ?? unit.name} ${interrupts(unit) ? "1" : "0"} ${unit.name}`;
+  const turns = phaseOrder(units, { phases: pace.phases, from: isWayBack ? "last" : "first" }, name);
+  const paced = turns.map((unit): PacedMove => ({ unit, steps: stepsOf(unit), interrupts: interrupts(unit) }));
+  const own = isWayBack ? paced.flatMap(({ steps }) => steps) : withLooks(paced, pace);
   const others = new Map<ServiceName, { readonly application: ApplicationId; readonly unit: Unit; readonly because: string }>();
   for (const one of observed.dependents)
     if (one.isDown === true) others.set(one.unit.service, { ...one, because: "it was stopped for this rollout, which was interrupted" });
   for (const { object, dependents } of recreated)
     for (const one of dependents) others.set(one.unit.service, { ...one, because: `${object.name} is made anew` });
-  return [
-    ...own,
-    ...[...others.values()].map(({ application, unit, because }): Step => ({
-      kind: "start",
-      service: unit.service,
-      unit,
-      of: application,
-      because,
-    })),
-  ];
+  const guests = [...others.values()].map(({ application, unit, because }): Step => ({
+    kind: "start",
+    service: unit.service,
+    unit,
+    of: application,
+    because,
+  }));
+  const made = own.findLastIndex((step) => step.kind === "start" && recreated.some(({ object }) => object.service === step.service));
+  const look = own.findIndex(({ kind }, index) => index > made && kind === "verify");
+  const place = look === -1 ? own.length : look;
+  return [...own.slice(0, place), ...guests, ...own.slice(place)];
 }
 
 interface Move {

@@ -79,6 +79,13 @@ export class World {
   inventory = new Set<RelativePath>();
   records = new Map<ServiceName, StartRecord>();
   reloadPending = false;
+  /** The next pass undoes what the last one did. */
+  isWayBack = false;
+  /** A pass has begun and not come to its end. */
+  private isResumed = false;
+  /** Units that pgo has started, or told something, and not looked at since. */
+  private readonly open = new Set<ServiceName>();
+  private goal: Digest | undefined;
   private loaded = new Map<ServiceName, { text: string; unit: Unit }>();
   private starts = 0;
   private made = 0;
@@ -101,6 +108,7 @@ export class World {
         aside: this.asides,
         rules: { prune: this.prune, backups: "/backups", needed: new Set() },
       },
+      isResumed: this.isResumed,
     };
   }
 
@@ -134,6 +142,9 @@ export class World {
    * its end, as after a crash at the last moment. Answers the steps.
    */
   pass(goal: Bundle | undefined, crashAt = Infinity, isHealthy = true): readonly Step[] {
+    // pgo ends one rollout before it begins another.
+    if (goal?.digest !== this.goal) this.open.clear();
+    this.goal = goal?.digest;
     let moment = 0;
     const maybeCrash = () => {
       if (moment++ === crashAt) throw new Crash();
@@ -141,13 +152,16 @@ export class World {
     const carryOut = (steps: readonly Step[]) => {
       for (const step of steps) {
         maybeCrash();
+        this.isInTurn(step, goal);
         this.act(step);
         maybeCrash();
         this.save(step);
       }
     };
-    const made = plan({ application: shop, bundle: goal }, this.observe(goal));
+    const aim = { application: shop, bundle: goal, isWayBack: this.isWayBack };
+    const made = plan(aim, this.observe(goal));
     if (made.steps.length > 0) {
+      this.isResumed = true;
       if (goal !== undefined && !this.known.some((bundle) => bundle.digest === goal.digest)) this.known.push(goal);
       for (const file of goal?.files ?? []) this.inventory.add(file.path);
       for (const [service, reading] of this.readings(goal)) this.records.set(service, remembered(reading));
@@ -159,8 +173,9 @@ export class World {
     carryOut(made.steps);
     // The controller looks again and starts what is missing.
     if (stopsMore(made, goal?.units ?? []))
-      for (const step of plan({ application: shop, bundle: goal }, this.observe(goal)).steps)
-        if (step.kind === "start" || step.kind === "restart") {
+      for (const step of plan(aim, this.observe(goal)).steps)
+        if (step.kind === "start" || step.kind === "restart" || step.kind === "verify") {
+          this.isInTurn(step, goal);
           this.act(step);
           this.save(step);
         }
@@ -169,6 +184,8 @@ export class World {
     maybeCrash();
     this.inventory = new Set(goal?.files.map((file) => file.path));
     this.asides = new Map();
+    this.isResumed = false;
+    this.open.clear();
     for (const [service, { digest }] of this.records) if (digest === freshStart.digest) this.records.set(service, unknownStart);
     return made.steps;
   }
@@ -176,6 +193,7 @@ export class World {
   /** Power goes and comes: systemd reads the disk, starts every unit that it finds there. */
   reboot(): void {
     this.running.clear();
+    this.open.clear();
     this.load();
     for (const service of this.loaded.keys()) this.start(service);
     this.log.length = 0;
@@ -295,6 +313,22 @@ export class World {
     for (const [service, { active }] of this.running) if (active === "inactive" && !this.loaded.has(service)) this.running.delete(service);
   }
 
+  /** Nothing goes before an earlier phase is known to be well, and no instance that serves before enough of its kind are. */
+  private isInTurn(step: Step, goal: Bundle | undefined): void {
+    if (step.kind === "verify") for (const service of step.services) this.open.delete(service);
+    if (!("unit" in step) || this.isWayBack) return;
+    const { unit } = step;
+    const others = (goal?.units ?? []).filter((other) => this.open.has(other.service) && other.service !== unit.service);
+    const early = others.find((other) => other.phase !== undefined && unit.phase !== undefined && other.phase < unit.phase);
+    if (early !== undefined) throw new Error(`${unit.service} goes before ${early.service} of an earlier phase is known to be well`);
+    const kind = (one: Unit) => /^.*@/.exec(one.name)?.[0];
+    const siblings = others.filter((other) => kind(unit) !== undefined && kind(other) === kind(unit));
+    const most = goal?.settings.unit["w@"]?.max_unavailable ?? 1;
+    if (step.kind === "restart" && this.isUp(unit.service) && siblings.length >= Number(most))
+      throw new Error(`${unit.service} restarts before ${siblings.map(({ service }) => service).join(", ")} is known to be well`);
+    this.open.add(unit.service);
+  }
+
   private act(step: Step): void {
     switch (step.kind) {
       case "write":
@@ -343,6 +377,12 @@ export class World {
       case "give-back":
       case "revive":
       case "keep":
+        return;
+      case "verify":
+        // What was built is built, also when its unit was stopped since.
+        for (const service of step.services)
+          if (!this.isUp(service) && this.loaded.get(service)?.unit.kind !== "build")
+            throw new Error(`verify ${service}: it is not active`);
         return;
       case "reload-service":
       case "signal": {

@@ -294,8 +294,10 @@ const seed = Number(process.env["PGO_SEED"] ?? 1);
 /** Bundles that differ in every way that the planner knows: units, texts, drop-ins, assets, Podman secrets, order. */
 const anyBundle = fc
   .record({
-    units: fc.uniqueArray(fc.constantFrom("a", "b", "c", "d"), { maxLength: 4 }),
-    image: fc.dictionary(fc.constantFrom("a", "b", "c", "d"), fc.constantFrom("1", "2"), { noNullPrototype: true }),
+    units: fc.uniqueArray(fc.constantFrom("a", "b", "c", "d", "w@1", "w@2", "w@3"), { maxLength: 7 }),
+    image: fc.dictionary(fc.constantFrom("a", "b", "c", "d", "w@1", "w@2", "w@3"), fc.constantFrom("1", "2"), { noNullPrototype: true }),
+    phases: fc.dictionary(fc.constantFrom("a", "b", "c", "d", "w@"), fc.nat({ max: 3 }), { noNullPrototype: true }),
+    atOnce: fc.constantFrom(1, 1, 2),
     network: fc.constantFrom("", "[Network]\n", "[Network]\nInternal=true\n"),
     volume: fc.constantFrom("", "[Volume]\n", "[Volume]\nLabel=v=2\n", "[Volume]\nLabel=v=3\n"),
     pod: fc.constantFrom("", "[Pod]\n", "[Pod]\nPublishPort=80\n"),
@@ -306,13 +308,13 @@ const anyBundle = fc
     comment: fc.constantFrom("", "# a comment\n"),
     secret: fc.constantFrom("", "1", "2"),
   })
-  .map(({ units, image, network, volume, pod, built, dropIn, asset, onChange, comment, secret }) => {
+  .map(({ units, image, network, volume, pod, built, dropIn, asset, onChange, comment, secret, phases, atOnce }) => {
     const texts: Record<string, string> = {};
     for (const name of units) {
       const lines = [
         name === "d" && built !== "" ? "Image=x.build" : `Image=localhost/x:${image[name] ?? "1"}`,
-        ...(network !== "" && !(pod !== "" && name >= "c") ? ["Network=app.network"] : []),
-        ...(pod !== "" && name >= "c" ? ["Pod=p.pod"] : []),
+        ...(network !== "" && !(pod !== "" && (name === "c" || name === "d")) ? ["Network=app.network"] : []),
+        ...(pod !== "" && (name === "c" || name === "d") ? ["Pod=p.pod"] : []),
         ...(name === "c" && secret !== "" ? ["Secret=key"] : []),
         ...(volume !== "" && (name === "b" || name === "c") ? ["Volume=data.volume:/data"] : []),
         ...(name === "a" ? ["Volume=./conf:/c", "[Service]", "ExecReload=/bin/true"] : []),
@@ -329,6 +331,10 @@ const anyBundle = fc
       ...(units.includes("a") && onChange !== "" ? [`[on_change]\na = "${onChange}"\n`] : []),
       ...(units.length > 0 && secret !== "" ? ['[secrets.podman]\nkey = { file = "key.txt" }\n'] : []),
       ...(volume === "" ? [] : ["[volume.data]\nrecreate = true\n"]),
+      ...(units.some((name) => name.startsWith("w@")) ? [`[unit."w@"]\nmax_unavailable = ${String(atOnce)}\n`] : []),
+      ...Object.entries(phases).flatMap(([name, phase]) =>
+        units.some((unit) => unit === name) ? [`[unit.${name}]\nphase = ${String(phase)}\n`] : [],
+      ),
     ];
     if (settings.length > 0) texts["pgo.toml"] = settings.join("");
     if (units.length > 0 && secret !== "") texts["key.txt"] = secret;
@@ -505,6 +511,7 @@ test("going back to what was there before restores it exactly: files, what runs,
         } catch (error) {
           if (!(error instanceof Crash)) throw error;
         }
+        world.isWayBack = true;
         world.pass(before);
         hasVolumes(world, before);
         for (const [name, words] of data)

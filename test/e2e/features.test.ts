@@ -16,7 +16,7 @@ test("examples of features: mounted files change under services that run on, and
   // In the place of the registry, which a test host can't reach.
   await host.sh("podman tag localhost/test/busybox docker.io/library/busybox:1.37");
   const files: Tree = {
-    ...Object.fromEntries(Object.entries(examples).filter(([path]) => /^(?:reload|secrets|health)\//.test(path))),
+    ...Object.fromEntries(Object.entries(examples).filter(([path]) => /^(?:reload|secrets|health|phases)\//.test(path))),
     "blog/blog.container": "[Container]\nImage=localhost/test/busybox\nExec=sleep infinity\nStopSignal=KILL\n",
   };
   await repository.commit(files);
@@ -128,8 +128,37 @@ test("examples of features: mounted files change under services that run on, and
     },
   );
 
+  await t.test("a bad version of phase 2 ends the rollout: phase 3 runs on untouched, and phase 1 is back as it was", async () => {
+    const unitsOf = ["db", "api", "web", "job@a", "job@b", "job@c"].map((name) => `orders-${name}.service`);
+    const version = (name: string, text: string) =>
+      changed(files, `phases/orders-${name}.container`, "[Container]\n", `[Container]\nLabel=v=${text}\n`);
+    const before = await pgo.services(...unitsOf);
+    const bad = { "phases/orders-api.container": textOf(files["phases/orders-api.container"]).replace("sleep infinity", "false") };
+    await push({ ...version("db", "2"), ...version("web", "2"), ...version("job@", "2"), ...bad }, 3);
+    const [entry] = await pgo.history("phases");
+    assert.equal(entry?.outcome, "rolled-back");
+    assert.match(entry.description, /^orders-api\.service .*the rest was not begun \(phase 2 before phase 3\)/);
+    const after = await pgo.services(...unitsOf);
+    assert.deepEqual(after["orders-web.service"], before["orders-web.service"]);
+    assert.notEqual(after["orders-db.service"]?.invocation, before["orders-db.service"]?.invocation);
+    assert.deepEqual(
+      unitsOf.filter((name) => after[name]?.active !== "active"),
+      [],
+    );
+
+    await push({ "phases/orders-api.container": textOf(files["phases/orders-api.container"]) });
+    const [good] = await pgo.history("phases");
+    const looks = good?.steps.filter(({ kind }) => kind === "verify").map(({ because }) => because.replace(/^before orders-job@/, ""));
+    assert.deepEqual(looks, [
+      "phase 1 before phase 2",
+      "b.service: orders-job@.container, 1 at a time",
+      "c.service: orders-job@.container, 1 at a time",
+      "phase 2 before phase 3",
+    ]);
+  });
+
   await t.test("what leaves Git leaves the host", async () => {
-    await push({ reload: null, secrets: null, health: null });
+    await push({ reload: null, secrets: null, health: null, phases: null });
     assert.equal(await host.sh("podman ps --all --format '{{.Names}}' | sort | tr '\\n' ' '"), "pgo systemd-blog systemd-wanderer ");
     assert.equal(await host.sh(`ls ${pgo.placed}`), "blog");
   });

@@ -29,6 +29,7 @@ export const kinds: Readonly<Record<Step["kind"], true | "elsewhere">> = {
   signal: true,
   start: true,
   stop: true,
+  verify: true,
   write: true,
 };
 
