@@ -258,4 +258,8 @@ const migrations: readonly string[] = [
 
   CREATE TABLE suspended_sources (source TEXT PRIMARY KEY, until TEXT) STRICT;
   `,
+  // Whether a rollout goes back for want of what it needs of another application.
+  `
+  ALTER TABLE rollouts ADD COLUMN blameless INTEGER NOT NULL DEFAULT 0;
+  `,
 ];
