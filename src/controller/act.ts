@@ -18,6 +18,7 @@ import { HostAway } from "./reach.ts";
 import { isUnfinished, rollOut, type Order } from "./rollout.ts";
 import { boundOf, seenNow, suspensionOf } from "./schedule.ts";
 import { acquit } from "./settle.ts";
+import { triedAgain, waitsForTry } from "./tries.ts";
 import { lookOnce, worst } from "./verify.ts";
 
 /** An application in one pass. */
@@ -213,10 +214,7 @@ async function carryOut(
   const { application, candidate, commit } = one;
   const { store, clock } = context;
   const record = store.application(application);
-  // What a schedule held (no tries) is let go by the schedule alone.
-  const waiting =
-    record?.outcome === "held" && record.held?.until !== undefined && record.held.tries > 0 && record.held.until > clock.now();
-  if (waiting && one.asked === undefined && !one.takes) return "left";
+  if (waitsForTry(record, clock.now()) && one.asked === undefined && !one.takes) return "left";
   const entries = new Map([...(draft?.files ?? [])].map(([path, { entry }]) => [path, entry]));
   const stored = bundle === undefined ? undefined : storedOf(bundle, commit.revision, entries);
   const { passedOn } = one;
@@ -230,11 +228,7 @@ async function carryOut(
       note(application, "in-sync", { message: undefined }, context);
       return "as wanted";
     case "held": {
-      const tries = (record?.outcome === "held" ? (record.held?.tries ?? 0) : 0) + 1;
-      const interval =
-        context.config.sources.find((source) => application.startsWith(`${source.name}/`))?.interval ??
-        context.config.quadlet.driftInterval;
-      const until = new Date(clock.now().getTime() + backoff(tries, interval, clock.chance()));
+      const { until, tries } = triedAgain(application, rolled.why, context);
       note(application, "held", { message: rolled.why, until, tries }, context);
       return "left";
     }

@@ -12,6 +12,7 @@ import { resume } from "./rollout.ts";
 import { suspensionOf } from "./schedule.ts";
 import { emptiness, type Seen } from "./seen.ts";
 import { repairAll } from "./survey.ts";
+import { isTried } from "./tries.ts";
 import { dropOldBackups } from "./volumes.ts";
 
 /** Why a pass is more than a look at Git. */
@@ -95,7 +96,7 @@ function needsWork(source: Source, head: Revision, { drift }: Occasion, context:
   const wasSet = time.wasSet(source.name);
   // What was refused may have needed something that the host has now; what was suspended may have changes waiting.
   return own.some((one) =>
-    one.outcome === "held" && one.held?.until !== undefined
+    isTried(one) && one.held?.until !== undefined
       ? one.held.until <= clock.now() || wasSet
       : drift && (one.outcome === "held" || one.outcome === "rejected" || isWaiting(one, store)),
   );

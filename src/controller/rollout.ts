@@ -38,7 +38,7 @@ import { preflight } from "./preflight.ts";
 import { roomFor } from "./room.ts";
 import { settle } from "./settle.ts";
 import { objectRules } from "./volumes.ts";
-import { refreshedIn, verify, type Verification } from "./verify.ts";
+import { refreshedIn, unmetNeed, verify, type Verification } from "./verify.ts";
 
 /** What a rollout is for. */
 export interface Order {
@@ -85,6 +85,9 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
   }
   if (made.steps.length === 0 && target === fallback) return { kind: "in-sync" };
   const { bundle } = order;
+  // It may not become healthy then, and would be gone back from.
+  const need = bundle === undefined || target === fallback ? undefined : await unmetNeed(bundle, context, signal);
+  if (need !== undefined) return { kind: "held", why: need };
   const lack = bundle && (await preflight({ plan: made, bundle, observation, isNew: target !== fallback }, context, signal));
   if (lack !== undefined) return { kind: "held", why: lack };
   const pulled = await pullImages(made, context, signal);
@@ -124,7 +127,7 @@ export function isUnfinished(application: ApplicationId, { store }: Context): bo
 export async function resume(rollout: Rollout, starts: 0 | 1, context: Context, signal: AbortSignal): Promise<Settled> {
   const again = resumed(rollout, starts);
   if (again.phase === "reverting" && rollout.phase !== "reverting" && goesBack(rollout, context) === "never")
-    return leave(rollout, { because: again.because, verification: undefined }, context);
+    return leave(rollout, { because: again.because, need: undefined, verification: undefined }, context);
   context.store.saveRollout(again);
   return goOn(again, unprepared, context, signal);
 }
@@ -179,14 +182,18 @@ async function applyGoal(rollout: Applying, course: Course, context: Context, si
   const now = context.clock.now();
   if (done === undefined) return applied(rollout, now);
   await keepTraces(rollout, done.verification, context, signal);
-  return giveUp(rollout, done.reason, context, done.verification);
+  const bundle = rollout.goal === rollout.fallback ? undefined : bundleOf(rollout.goal, context);
+  const unmet = bundle === undefined || done.verification !== undefined ? undefined : await unmetNeed(bundle, context, signal);
+  const because = unmet === undefined ? done.reason : `${done.reason}; ${unmet}`;
+  return giveUp(rollout, { because, need: done.verification?.need ?? unmet, verification: done.verification }, context);
 }
 
 async function verifyGoal(rollout: Verifying, course: Course, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {
   const verification = await verifyTarget(rollout, rollout.goal, rollout.since, context, signal);
   if (verification.trouble !== undefined) {
     await keepTraces(rollout, verification, context, signal);
-    return giveUp(rollout, verification.trouble, context, verification);
+    const { need, trouble } = verification;
+    return giveUp(rollout, { because: need ?? trouble, need, verification }, context);
   }
   await noteRunning(bundleOf(rollout.goal, context), context, signal);
   await prune(rollout, course, context, signal);
@@ -233,7 +240,8 @@ async function goBack(saved: Reverting, context: Context, signal: AbortSignal): 
   const failed = (await applyTarget(rollout, rollout.fallback, unprepared, context, signal))?.reason;
   const verification =
     failed === undefined ? await verifyTarget(rollout, rollout.fallback, context.clock.now(), context, signal) : undefined;
-  const trouble = failed ?? verification?.trouble;
+  // What another application's unit keeps from being healthy is back all the same.
+  const trouble = failed ?? (verification?.need === undefined ? verification?.trouble : undefined);
   const now = context.clock.now();
   if (trouble !== undefined) {
     const said = `${rollout.because}; going back failed too: ${trouble}; mend the host or push a fix`;
@@ -247,7 +255,8 @@ async function goBack(saved: Reverting, context: Context, signal: AbortSignal): 
     rollout.fallback === "absent" && rollout.cause !== "self-update"
       ? `${rollout.because}; ${wasAdopting ? "it was taken away again, and what was there before it is back" : "there was nothing to go back to, so it was taken away again"}`
       : `${rollout.because}; back on the last good version`;
-  return settle(reverted(rollout, now, said), { verification }, context);
+  const again = rollout.blameless ? "; it is tried again by itself" : "";
+  return settle(reverted(rollout, now, `${said}${again}`), { verification }, context);
 }
 
 /** Of the units that failed, the worst first; without a verification that whose step failed. */
@@ -265,10 +274,27 @@ async function keepTraces(
 }
 
 /** The last good can't be undone: when drift repair fails there is no other version to go to. */
-function giveUp(rollout: Applying | Verifying, because: string, context: Context, verification?: Verification): Reverting | Settled {
+function giveUp(rollout: Applying | Verifying, failure: Shortfall, context: Context): Reverting | Settled {
+  const { because, verification } = failure;
   if (rollout.goal === rollout.fallback) return settle(stuck(rollout, context.clock.now(), because), { verification }, context);
-  if (goesBack(rollout, context) === "never") return leave(rollout, { because, verification }, context);
-  return reverting(rollout, because);
+  if (goesBack(rollout, context) === "never") return leave(rollout, failure, context);
+  return reverting(rollout, because, failure.need !== undefined && !isRepeated(rollout, context));
+}
+
+/** Why a goal was not reached. */
+interface Shortfall {
+  readonly because: string;
+  /** What of another application is not healthy, where that is why. */
+  readonly need: string | undefined;
+  readonly verification: Verification | undefined;
+}
+
+/** Where this often in a row the same content was undone for want of another application's health, it may be what takes that away. */
+const mostUndone = 3;
+
+function isRepeated({ application, deployment, goal }: Rollout, { store }: Context): boolean {
+  const before = store.deployments({ application, limit: mostUndone }).filter(({ id }) => id !== deployment);
+  return before.length === mostUndone - 1 && before.every((one) => one.goal === goal && one.outcome === "rolled-back");
 }
 
 function goesBack({ goal, application, cause }: Rollout, context: Context): "auto" | "never" {
@@ -276,14 +302,10 @@ function goesBack({ goal, application, cause }: Rollout, context: Context): "aut
   return goal === "absent" || cause === "self-update" ? "auto" : rollbackOf(application, bundleOf(goal, context), context.config);
 }
 
-function leave(
-  rollout: Applying | Verifying,
-  { because, verification }: { readonly because: string; readonly verification: Verification | undefined },
-  context: Context,
-): Settled {
+function leave(rollout: Applying | Verifying, { because, need, verification }: Shortfall, context: Context): Settled {
   const name = partsOf(rollout.application).application;
   const said = `${because}; left as it is, since rollback = "never": mend it or push a fix; ctl rollback ${name} goes back all the same`;
-  return settle(leftAsItIs(rollout, context.clock.now(), said), { verification }, context);
+  return settle(leftAsItIs(rollout, context.clock.now(), said, need !== undefined), { verification }, context);
 }
 
 /**
@@ -357,7 +379,7 @@ async function verifyTarget(
   signal: AbortSignal,
 ): Promise<Verification> {
   const bundle = bundleOf(target, context);
-  if (bundle === undefined) return { verdicts: [], containers: new Map(), trouble: undefined, culprits: [] };
+  if (bundle === undefined) return { verdicts: [], containers: new Map(), trouble: undefined, need: undefined, culprits: [] };
   // Those of other applications that stopped with a network which was made anew, and were started again.
   const steps = context.store.deployment(deployment)?.steps ?? [];
   const started = new Set(steps.flatMap((step) => (step.kind === "start" ? [step.target] : [])));

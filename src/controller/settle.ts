@@ -7,6 +7,7 @@ import { freshStart, unknownStart } from "../core/observe.ts";
 import { isLeft, type Settled, type Target } from "../core/rollout.ts";
 import type { ApplicationRecord, ContainerRow, Store } from "../ports.ts";
 import { bundleOf, type Context } from "./context.ts";
+import { triedAgain } from "./tries.ts";
 import { worst, type Verification } from "./verify.ts";
 
 /** How a rollout ended, beside what its own phases know. */
@@ -24,7 +25,8 @@ export function settle(settled: Settled, { verification, passedOn = new Set() }:
   store.atomically(() => {
     store.finishDeployment(settled);
     store.endRollout(settled.application);
-    if (settled.outcome === "rolled-back" || (settled.outcome === "failed" && settled.goal !== settled.fallback))
+    const isBad = settled.blameless !== true;
+    if (isBad && (settled.outcome === "rolled-back" || (settled.outcome === "failed" && settled.goal !== settled.fallback)))
       if (settled.goal !== "absent")
         store.quarantine({
           application: settled.application,
@@ -89,7 +91,8 @@ function messageOf({ outcome, description, deployment }: Settled): string {
   return outcome === "rolled-back" || outcome === "failed" ? `${description}: see ctl show ${deployment}` : description;
 }
 
-function recordOf(settled: Settled, live: Target, verification: Verification | undefined, { store }: Context): ApplicationRecord {
+function recordOf(settled: Settled, live: Target, verification: Verification | undefined, context: Context): ApplicationRecord {
+  const { store } = context;
   const before = store.application(settled.application);
   const good = settled.outcome === "deployed" || settled.outcome === "repaired";
   const isLeftNow = isLeft(settled);
@@ -98,7 +101,11 @@ function recordOf(settled: Settled, live: Target, verification: Verification | u
     since: settled.finishedAt,
     message: messageOf(settled),
     // As every version that is live and not well: looked at again, and put right where something of it is missing.
-    held: isLeftNow ? { why: settled.description, until: undefined, tries: 0 } : undefined,
+    held: isLeftNow
+      ? { why: settled.description, until: undefined, tries: 0 }
+      : settled.outcome === "rolled-back" && settled.blameless === true
+        ? triedAgain(settled.application, "what it needs of another application is not healthy", context)
+        : undefined,
   };
   // A repair of what runs does not answer why it is not what Git wants.
   const waits =

@@ -12,6 +12,7 @@ import type { Bundles, Context } from "./context.ts";
 import { linked } from "./linked.ts";
 import { suspensionOf } from "./schedule.ts";
 import { lastGoods, takeSurvey } from "./survey.ts";
+import { isTried } from "./tries.ts";
 import { lookOnce, worst } from "./verify.ts";
 
 /** How long status waits for systemd, Podman and probes before it tells what it knew last. */
@@ -132,10 +133,7 @@ function applicationStatus(record: ApplicationRecord, { store, bundles, now, liv
     health: units.length === 0 ? record.health : worst(units.map((unit) => unit.health)),
     phase: rollout?.phase ?? null,
     message: record.message ?? null,
-    held:
-      record.outcome === "held" && record.held !== undefined
-        ? { why: record.held.why, until: record.held.until?.toISOString() ?? null }
-        : null,
+    held: isTried(record) && record.held !== undefined ? { why: record.held.why, until: record.held.until?.toISOString() ?? null } : null,
     quarantined:
       quarantine === undefined ? null : { digest: quarantine.digest, reason: quarantine.reason, since: quarantine.since.toISOString() },
     suspended: suspended === undefined ? null : { until: suspended.until?.toISOString() ?? null },

@@ -22,6 +22,8 @@ export interface Verification {
   readonly containers: ReadonlyMap<ServiceName, ContainerState>;
   /** The first unit that is unhealthy, in words; undefined when all are healthy. */
   readonly trouble: string | undefined;
+  /** Set where all that is wrong is with another application, whose unit this one needs: which, in words. */
+  readonly need: string | undefined;
   /** Services that are to blame, the root first. */
   readonly culprits: readonly ServiceName[];
 }
@@ -68,8 +70,12 @@ export async function verify(subjects: Subjects, since: Date, context: Context, 
       verdicts.find((one) => one.final && one.health === "unhealthy") ?? verdicts.find((one) => one.final && one.health !== "healthy");
     if (bad !== undefined && blind) await context.reach.check(signal);
     const told = verdicts.filter(({ service }) => !subjects.dependents.has(service));
-    if (bad !== undefined) return { verdicts: told, containers, trouble: blame(bad, verdicts), culprits: culprits(bad, all) };
-    if (verdicts.every((one) => one.health === "healthy")) return { verdicts: told, containers, trouble: undefined, culprits: [] };
+    if (bad !== undefined) {
+      const need = bad.health === "waiting" ? needText(bad.waitsFor, watched.slice(own.length)) : undefined;
+      return { verdicts: told, containers, trouble: blame(bad, verdicts), need, culprits: culprits(bad, all) };
+    }
+    if (verdicts.every((one) => one.health === "healthy"))
+      return { verdicts: told, containers, trouble: undefined, need: undefined, culprits: [] };
     await context.clock.sleep(Math.max(1, Math.min(...own.map((one) => nextLook(one, now)))), signal);
   }
 }
@@ -80,11 +86,34 @@ export async function lookOnce(
   context: Context,
   signal: AbortSignal,
 ): Promise<readonly Verdict[]> {
-  const own = watch(bundle, { since: context.clock.now(), refreshed: new Set() }, context).map(seasoned);
-  const { watched, needs } = withNeeded(own, context);
+  const { own, watched, needs } = seasonedWith(bundle, context);
   await lookAt({ watched, needs }, survey, context, signal);
-  const services = new Set(bundle.units.map(({ service }) => service));
-  return excused(judgeAll(watched, context.clock.now()), needs).filter(({ service }) => services.has(service));
+  return excused(judgeAll(watched, context.clock.now()), needs).slice(0, own.length);
+}
+
+/**
+ * One look at what a bundle needs of other applications: the first unit that is not healthy, in words; undefined where all are, or are on
+ * their way. One that itself waits for a unit of the bundle's is none: it may be this bundle that it waits for.
+ */
+export async function unmetNeed(bundle: Bundle, context: Context, signal: AbortSignal): Promise<string | undefined> {
+  const { own, watched, needs } = seasonedWith(bundle, context);
+  if (watched.length === own.length) return undefined;
+  await lookAt({ watched, needs }, undefined, context, signal);
+  const verdicts = excused(judgeAll(watched, context.clock.now()), needs);
+  const bad = verdicts.slice(own.length).find(({ health }) => health === "unhealthy");
+  return needText(bad, watched.slice(own.length));
+}
+
+function seasonedWith(bundle: Bundle, context: Context): { readonly own: readonly Watched[] } & ReturnType<typeof withNeeded> {
+  const own = watch(bundle, { since: context.clock.now(), refreshed: new Set() }, context).map(seasoned);
+  return { own, ...withNeeded(own, context) };
+}
+
+/** "db.service of fleet/db, which it needs, is unhealthy (has failed: exit-code, exit 1)"; undefined where the unit is none of another application's. */
+function needText(root: Verdict | undefined, others: readonly Watched[]): string | undefined {
+  const of = others.find(({ unit }) => unit.service === root?.service)?.bundle.application;
+  if (root === undefined || of === undefined) return undefined;
+  return `${root.service} of ${of}, which it needs, is unhealthy${root.message === undefined ? "" : ` (${root.message})`}`;
 }
 
 /** Services that a rollout's steps have reloaded or sent a signal. */

@@ -27,7 +27,8 @@ export interface Attempt {
 
 export type Applying = Attempt & { readonly phase: "applying" };
 export type Verifying = Attempt & { readonly phase: "verifying"; readonly since: Date };
-export type Reverting = Attempt & { readonly phase: "reverting"; readonly because: string };
+/** `blameless`: nothing is wrong with the version itself; what it needs of another application is not healthy. */
+export type Reverting = Attempt & { readonly phase: "reverting"; readonly because: string; readonly blameless: boolean };
 
 /** A rollout under way, as the state database keeps it. */
 export type Rollout = Applying | Verifying | Reverting;
@@ -40,6 +41,8 @@ export interface Settled extends Attempt {
   readonly shows: Target | undefined;
   /** What is live from here on: what drift repair holds the host to, and where a later rollout that fails goes back to. */
   readonly live: Target;
+  /** Set where nothing is wrong with the version itself: it is no case for quarantine, and is tried again. */
+  readonly blameless?: boolean;
   readonly finishedAt: Date;
   /** One line for people. */
   readonly description: string;
@@ -62,13 +65,21 @@ export const verified = (rollout: Verifying, finishedAt: Date, description: stri
   description,
 });
 
-export const reverting = (rollout: Applying | Verifying, because: string): Reverting => ({ ...rollout, phase: "reverting", because });
+export const reverting = (rollout: Applying | Verifying, because: string, blameless = false): Reverting => ({
+  ...rollout,
+  phase: "reverting",
+  because,
+  blameless,
+});
 
-/** Going back worked: with nothing to go back to, the application is gone, and that is a failure; but for pgo itself, which was there before. */
+/**
+ * Going back worked: with nothing to go back to, the application is gone, and that is a failure; but for pgo itself, which was there before,
+ * and for what will be tried again.
+ */
 export const reverted = (rollout: Reverting, finishedAt: Date, description: string): Settled => ({
   ...rollout,
   phase: "settled",
-  outcome: rollout.fallback === "absent" && rollout.cause !== "self-update" ? "failed" : "rolled-back",
+  outcome: rollout.fallback === "absent" && rollout.cause !== "self-update" && !rollout.blameless ? "failed" : "rolled-back",
   shows: rollout.fallback,
   live: rollout.fallback,
   finishedAt,
@@ -90,8 +101,9 @@ export const stuck = (rollout: Rollout, finishedAt: Date, description: string): 
  * A version that failed and is not gone back from (`rollback = "never"`): it is what is live from here on, also where a step on the way to
  * it failed, so that the rest of it comes by drift repair, and the version before it never.
  */
-export const leftAsItIs = (rollout: Rollout, finishedAt: Date, description: string): Settled => ({
+export const leftAsItIs = (rollout: Applying | Verifying, finishedAt: Date, description: string, blameless = false): Settled => ({
   ...rollout,
+  blameless,
   phase: "settled",
   outcome: "failed",
   shows: rollout.phase === "verifying" ? rollout.goal : undefined,

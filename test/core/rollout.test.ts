@@ -45,6 +45,12 @@ suite("a rollout ends", () => {
     assert.equal(reverted(reverting(applying(fresh), "x"), noon, "x").outcome, "failed");
   });
 
+  test("rolled back also without anything to go back to, where it is not to blame and will be tried again", () => {
+    const settled = reverted(reverting(applying(fresh), "x", true), noon, "x");
+    assert.deepEqual([settled.outcome, settled.blameless], ["rolled-back", true]);
+    assert.equal(reverted(reverting(applying(fresh), "x"), noon, "x").blameless, false);
+  });
+
   test("failed when going back failed too", () => {
     assert.equal(stuck(reverting(applying(attempt), "x"), noon, "x").outcome, "failed");
   });

@@ -262,4 +262,8 @@ const migrations: readonly string[] = [
   -- By which the revision was found, where a source follows tags.
   ALTER TABLE sources ADD COLUMN tag TEXT;
   `,
+  // Whether a rollout goes back for want of what it needs of another application.
+  `
+  ALTER TABLE rollouts ADD COLUMN blameless INTEGER NOT NULL DEFAULT 0;
+  `,
 ];

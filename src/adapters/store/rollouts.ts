@@ -37,11 +37,11 @@ function phaseOf(rollout: Rollout): Values {
   const { phase } = rollout;
   switch (phase) {
     case "applying":
-      return { phase, since: undefined, because: undefined };
+      return { phase, since: undefined, because: undefined, blameless: 0 };
     case "verifying":
-      return { phase, since: rollout.since.toISOString(), because: undefined };
+      return { phase, since: rollout.since.toISOString(), because: undefined, blameless: 0 };
     case "reverting":
-      return { phase, since: undefined, because: bounded(rollout.because) };
+      return { phase, since: undefined, because: bounded(rollout.because), blameless: Number(rollout.blameless) };
   }
 }
 
@@ -63,6 +63,6 @@ function rolloutIn(row: Row): Rollout {
     case "verifying":
       return { ...attempt, phase, since: date(row, "since") };
     case "reverting":
-      return { ...attempt, phase, because: text(row, "because") };
+      return { ...attempt, phase, because: text(row, "because"), blameless: number(row, "blameless") === 1 };
   }
 }

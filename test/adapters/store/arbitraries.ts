@@ -102,7 +102,7 @@ export const bundles: fc.Arbitrary<StoredBundle> = fc
 export const phases = fc.oneof(
   record({ phase: fc.constant("applying" as const) }),
   record({ phase: fc.constant("verifying" as const), since: times }),
-  record({ phase: fc.constant("reverting" as const), because: words }),
+  record({ phase: fc.constant("reverting" as const), because: words, blameless: fc.boolean() }),
 );
 
 /** `deployment` is filled in by whoever saves it: it must exist. */
