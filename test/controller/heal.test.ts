@@ -86,7 +86,7 @@ test("what was deployed since the copy goes on too, though the copy knows an old
   const place = lost(t);
   await using pgo = await running(place);
   await pgo.push(files("good:2"));
-  await until(() => (pgo.world.machine.runs(service("web")) ?? "").includes('good:2') && pgo.store.rollouts().length === 0, pgo);
+  await until(() => (pgo.world.machine.runs(service("web")) ?? "").includes("good:2") && pgo.store.rollouts().length === 0, pgo);
   onlyFirst(pgo);
   pgo.forget();
   // With Git out of reach nothing says what is wanted: the older version must not come back.

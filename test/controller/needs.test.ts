@@ -53,6 +53,18 @@ suite("while what it needs of another application is unhealthy, a new version", 
     isSettled(pgo);
   });
 
+  test("that goes in phases and met it in the last is undone whole", async () => {
+    const phased = (one: string) => files(one, { "shop/ui.container": container(one, needsDb), "shop/pgo.toml": "[unit.ui]\nphase = 2\n" });
+    await using pgo = await deployed(phased("good:1"));
+    pgo.world.onChange = () => {
+      if (pgo.world.changes.at(-1) === "restart ui.service")
+        for (const name of ["db", "ui"]) pgo.world.machine.behave(service(name), "sick");
+    };
+    await pgo.push(phased("good:2"));
+    assert.match(pgo.outcomes()[0] ?? "", /^shop rolled-back: db\.service of fleet\/base, which it needs, is unhealthy/);
+    assert.equal(image(pgo), "good:1");
+  });
+
   test("that met it on the way is undone, is in no quarantine, and is tried again when that is healthy", async () => {
     await using pgo = await deployed();
     fallsIllAt(pgo, "restart web.service");

@@ -105,9 +105,7 @@ test("a database of the version before keeps what it holds and gets what is new"
   await made(path);
   {
     using raw = disposable(new Sqlite(path));
-    raw.db.exec(
-      "ALTER TABLE rollouts DROP COLUMN blameless; ALTER TABLE sources DROP COLUMN tag; INSERT INTO meta VALUES ('kept', 'yes')",
-    );
+    raw.db.exec("ALTER TABLE rollouts DROP COLUMN blameless; ALTER TABLE sources DROP COLUMN tag; INSERT INTO meta VALUES ('kept', 'yes')");
     raw.db.pragma("user_version = 6");
   }
   await using store = openStore(path);
