@@ -262,4 +262,13 @@ const migrations: readonly string[] = [
   -- By which the revision was found, where a source follows tags.
   ALTER TABLE sources ADD COLUMN tag TEXT;
   `,
+  `
+  -- What pgo pulled: what it was by that name then, and whether a version has needed it.
+  CREATE TABLE pulled_images (
+    name TEXT NOT NULL,
+    id TEXT NOT NULL,
+    needed INTEGER NOT NULL,
+    PRIMARY KEY (name, id)
+  ) STRICT;
+  `,
 ];

@@ -70,7 +70,7 @@ test("the database has strict tables, a write-ahead log, and a number for its sh
   await made(path);
   using raw = disposable(new Sqlite(path));
   assert.equal(raw.db.pragma("journal_mode", { simple: true }), "wal");
-  assert.equal(raw.db.pragma("user_version", { simple: true }), 7);
+  assert.equal(raw.db.pragma("user_version", { simple: true }), 8);
   assert.equal(raw.db.pragma("auto_vacuum", { simple: true }), 2);
   assert.deepEqual(
     raw.db.prepare("SELECT name FROM pragma_table_list WHERE type = 'table' AND name NOT LIKE 'sqlite%' AND strict = 0").all(),
@@ -90,7 +90,7 @@ test("a database of a newer pgo is refused and left as it is", async (t) => {
   for (const readonly of [false, true])
     assert.match(
       reason(() => openStore(path, { readonly })),
-      /^the state database \/.*state\.db was written by a newer pgo \(shape 99, this one knows 7\): run that version again, or /,
+      /^the state database \/.*state\.db was written by a newer pgo \(shape 99, this one knows 8\): run that version again, or /,
     );
   assert.deepEqual(readFileSync(path), before);
 });
@@ -100,13 +100,13 @@ test("a database of the version before keeps what it holds and gets what is new"
   await made(path);
   {
     using raw = disposable(new Sqlite(path));
-    raw.db.exec("ALTER TABLE sources DROP COLUMN tag; INSERT INTO meta VALUES ('kept', 'yes')");
-    raw.db.pragma("user_version = 6");
+    raw.db.exec("DROP TABLE pulled_images; INSERT INTO meta VALUES ('kept', 'yes')");
+    raw.db.pragma("user_version = 7");
   }
   await using store = openStore(path);
-  assert.deepEqual(store.sources(), []);
+  assert.deepEqual(store.pulledImages(), []);
   using raw = disposable(new Sqlite(path));
-  assert.equal(raw.db.pragma("user_version", { simple: true }), 7);
+  assert.equal(raw.db.pragma("user_version", { simple: true }), 8);
   assert.equal(raw.db.prepare("SELECT value FROM meta WHERE key = 'kept'").pluck().get(), "yes");
 });
 
