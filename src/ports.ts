@@ -16,6 +16,7 @@ import type { ApplicationId, Digest, RelativePath, Revision, ServiceName, Source
 import type { Aside, SeenVolume } from "./core/objects.ts";
 import type { SealedFiles } from "./core/rendering.ts";
 import type { Result } from "./core/result.ts";
+import type { PulledImage } from "./core/superseded.ts";
 import type { Vars } from "./core/substitute.ts";
 import type { Waiting } from "./core/schedule.ts";
 import type { Cause, Outcome, Rollout, Settled, Target } from "./core/rollout.ts";
@@ -235,6 +236,8 @@ export interface Podman {
   removeVolume(name: string, signal: AbortSignal): Promise<Result<void, string>>;
   /** Takes an image's name away, and the image with its last one; no error if it is gone, and trouble where a container uses it. */
   removeImage(image: string, signal: AbortSignal): Promise<Result<void, string>>;
+  /** Whether any container, of a service or not, running or not, was made of an image, or of one that was built on it. */
+  isImageUsed(id: string, signal: AbortSignal): Promise<boolean>;
   version(signal: AbortSignal): Promise<string>;
   /** Where images and containers are kept, and how many bytes are free there. */
   storage(signal: AbortSignal): Promise<{ readonly directory: string; readonly free: number }>;
@@ -434,6 +437,13 @@ export interface Store {
   /** What names of images in an application have moved to, by the name as Git has it. */
   movedImages(application: ApplicationId): ReadonlyMap<string, RanImage>;
   saveMovedImages(application: ApplicationId, images: ReadonlyMap<string, RanImage>): void;
+
+  /** Images that pgo pulled, by name and id, oldest first. */
+  pulledImages(): readonly PulledImage[];
+  savePulledImage(image: PulledImage): void;
+  forgetPulledImage(image: Pick<PulledImage, "name" | "id">): void;
+  /** Of all bundles that are saved. */
+  savedBundles(): readonly Digest[];
 
   /** Whether some saved bundle has a `.liquid` file. */
   usesTemplates(): boolean;

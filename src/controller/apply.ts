@@ -12,6 +12,7 @@ import { liveBundle, type Context } from "./context.ts";
 import { handOver } from "./handover.ts";
 import { linked } from "./linked.ts";
 import { isSecret, removeSecret, saveSecret } from "./podman-secrets.ts";
+import { pullNew } from "./superseded.ts";
 import { refreshedIn, verify, type Verification } from "./verify.ts";
 import { volumeExecutors } from "./volumes.ts";
 
@@ -43,10 +44,10 @@ export interface Failure {
 }
 
 /** Brings every image that the plan's starts need, before anything is touched. The trouble is for people. */
-export async function pullImages(plan: Plan, { podman }: Context, signal: AbortSignal): Promise<Result<void, string>> {
+export async function pullImages(plan: Plan, { podman, store }: Context, signal: AbortSignal): Promise<Result<void, string>> {
   for (const { image, authFile } of imagesOf(plan.steps)) {
     if (await podman.hasImage(image, signal)) continue;
-    const pulled = await podman.pull(image, authFile, signal);
+    const pulled = await pullNew(image, authFile, { podman, store }, signal);
     if (!pulled.ok) return pulled;
   }
   return success(undefined);

@@ -12,6 +12,7 @@ import type { ContainerState, StoredBundle } from "../ports.ts";
 import { draftOf, liveBundles, type Context } from "./context.ts";
 import { judge, witnessesOf } from "./judge.ts";
 import { observe } from "./observe.ts";
+import { pullNew } from "./superseded.ts";
 
 /** Remembers which images a bundle's containers run: once they are known to be healthy, and before a rollout replaces them. To go back is to go back to those. */
 export async function noteRunning(bundle: Bundle | undefined, context: Context, signal: AbortSignal): Promise<void> {
@@ -50,13 +51,13 @@ export async function secureImages({ images }: Bundle, context: Context, signal:
 /** What is on the host is named, else it is pulled by its digest. */
 async function secure(
   { reference, id, authFile }: { readonly reference: string; readonly id: string | undefined; readonly authFile: string | undefined },
-  { podman }: Context,
+  { podman, store }: Context,
   signal: AbortSignal,
 ): Promise<Result<void, string>> {
   if (await podman.hasImage(reference, signal)) return podman.nameImage(reference, keptName(reference), signal);
   // The name that it came by has moved on: Podman knows it by its id alone.
   if (id !== undefined && (await podman.image(id, signal)) !== undefined) return podman.nameImage(id, keptName(reference), signal);
-  const pulled = await podman.pull(reference, authFile, signal);
+  const pulled = await pullNew(reference, authFile, { podman, store }, signal);
   return pulled.ok ? podman.nameImage(reference, keptName(reference), signal) : pulled;
 }
 

@@ -11,6 +11,7 @@ import { awaitsJudgement, takeFound } from "./heal.ts";
 import { resume } from "./rollout.ts";
 import { suspensionOf } from "./schedule.ts";
 import { emptiness, type Seen } from "./seen.ts";
+import { removeSuperseded } from "./superseded.ts";
 import { repairAll } from "./survey.ts";
 import { isTried } from "./tries.ts";
 import { dropOldBackups } from "./volumes.ts";
@@ -133,6 +134,7 @@ async function dealWith(
   const { keepDeployments: deployments, keepDays: days, keepGood: good } = context.config.state;
   context.store.trim({ deployments, days, good }, context.clock.now());
   await dropOldBackups(context, signal);
+  if (touched.size > 0) await removeSuperseded(context, signal);
   await context.sealed.keep(context.store.sealedInUse(), signal);
   context.bundles.keep(new Set(context.store.applications().flatMap(({ lastGood }) => lastGood ?? [])));
   return touched;

@@ -96,11 +96,13 @@ export class ImageWatch {
   async #ask(
     application: ApplicationId,
     { name, authFile }: FloatingImage,
-    { podman, journal }: Context,
+    { podman, store, journal }: Context,
     signal: AbortSignal,
   ): Promise<Result<KnownImage, string>> {
+    const before = await podman.image(name, signal);
     const updated = await podman.update(name, authFile, signal);
     const image = updated.ok ? await podman.image(name, signal) : undefined;
+    if (image !== undefined && image.id !== before?.id) store.savePulledImage({ name, id: image.id, wasNeeded: false });
     if (image !== undefined) {
       if (this.#failing.delete(name))
         journal.tell({ type: "warning", subject: application, message: `${name} can be asked for at its registry again` });

@@ -151,6 +151,12 @@ export function hostConfig(directories: Directories) {
       .describe("Whether an image whose tag has moved in its registry is rolled out without a commit (docs/images.md)."),
     track_interval: positive.default(3_600_000).describe("Time between two looks at the registries for that; `ctl sync` looks at once."),
   });
+  const images = z.strictObject({
+    prune: z
+      .boolean()
+      .default(false)
+      .describe("Whether images that pgo has pulled go when no version that can be gone back to needs them (docs/images.md)."),
+  });
   const adopt = z.boolean().optional().describe("Of [quadlet], for this application alone.");
   const rollback = goingBack.optional().describe("Whether a version that fails is undone; wins over the application's own rollback.");
   const ownPrune = prune.optional().describe("Of [quadlet], for this application alone.");
@@ -208,6 +214,7 @@ export function hostConfig(directories: Directories) {
     .strictObject({
       source: z.array(source).default([]),
       quadlet: quadlet.prefault({}),
+      images: images.prefault({}),
       health: healthDefaults.prefault({}),
       secrets: secrets.prefault({}),
       state: state.prefault({}),
@@ -310,6 +317,7 @@ export interface Config {
     readonly trackDigests: boolean;
     readonly trackInterval: number;
   };
+  readonly images: { readonly prune: boolean };
   readonly health: Patience;
   readonly applications: ReadonlyMap<
     string,
@@ -389,6 +397,7 @@ export function configOf(raw: HostConfig): Config {
       trackDigests: raw.quadlet.track_digests,
       trackInterval: raw.quadlet.track_interval,
     },
+    images: raw.images,
     health: {
       deadline: raw.health.deadline,
       interval: raw.health.interval,

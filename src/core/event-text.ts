@@ -20,6 +20,7 @@ export function isKept(event: Event): event is KeptEvent {
     case "outcome":
     case "command":
     case "backup":
+    case "image":
     case "warning":
       return true;
     case "git":
@@ -73,6 +74,8 @@ function words(event: Event): string {
       return saying(["ctl", event.command, event.target].filter((part) => part !== "").join(" "), event.message);
     case "backup":
       return saying(`${event.application} volume ${event.volume}`, `${bytesText(event.bytes)} copied to ${event.path}`);
+    case "image":
+      return `image ${event.image} (${event.id.slice(0, 12)}) removed: no version that can be gone back to needs it`;
     case "warning":
       return saying(event.subject, event.message);
     case "git":

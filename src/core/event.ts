@@ -41,6 +41,8 @@ export type Event = { readonly at: Date } & (
       readonly path: string;
       readonly bytes: number;
     }
+  /** An image that nothing needs any more was removed. */
+  | { readonly type: "image"; readonly image: string; readonly id: string }
   /** Something that a person should look at, though pgo goes on. */
   | { readonly type: "warning"; readonly subject: string; readonly message: string }
   /** Only counted and measured, never logged above debug nor kept: */

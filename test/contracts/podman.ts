@@ -95,6 +95,11 @@ export async function podmanContract(t: TestContext, scene: PodmanScene): Promis
     assert.match(named.ok ? "" : named.trouble, /^name image 127\.0\.0\.1:5000\/team\/nope:1 .*: podman answers 404: /);
   });
 
+  await t.test("whether a container was made of an image can be told, whoever made it", async () => {
+    const used = (await podman.containers(signal))[0]?.imageId ?? "";
+    assert.deepEqual([await podman.isImageUsed(used, signal), await podman.isImageUsed("0".repeat(64), signal)], [true, false]);
+  });
+
   await t.test("a pull without the login that it needs says which registry and how to log in", async () => {
     assert.deepEqual(await podman.pull("127.0.0.1:5001/team/one:1", undefined, signal), {
       ok: false,

@@ -17,6 +17,10 @@ track_interval = "2s"
 deadline = "20s"
 interval = "500ms"
 min_healthy_time = "3s"
+[images]
+prune = true
+[state]
+keep_good = 1
 `;
 
 /** A mirror stands in for a registry that this host can't reach, and short names are looked for in one that speaks plain HTTP. */
@@ -107,6 +111,8 @@ test("images whose tags move", async (t) => {
     assert.match(app.quarantined?.reason ?? "", /app\.service/);
     await push("good", "app:latest");
     await host.waitFor("good", async () => (await pgo.page(8081)) === "good");
+    const left = () => host.sh("podman images --all --quiet --filter label=pushed-as=app:latest | sort -u | wc -l");
+    await host.waitFor("the images that nothing needs any more to be gone", async () => (await left()) === "1");
   });
 
   await t.test("an .image unit's tag moves all that use it", async () => {

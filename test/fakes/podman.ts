@@ -125,7 +125,7 @@ export class FakePodman implements AsyncDisposable {
       return this.written.has(name) ? { status: 200, raw: frames(this.written.get(name) ?? "") } : gone(name);
     if (kind === "containers" && verb === "json" && name !== "json") return this.#inspect(name);
     if (kind === "containers" && verb === "kill") return this.#signal(name, query.get("signal") ?? "SIGKILL");
-    if (kind === "containers") return { status: 200, body: this.containers };
+    if (kind === "containers") return { status: 200, body: this.#listed(query) };
     if (kind === "info")
       return { status: 200, body: { store: { graphRoot: "/var/lib/containers/storage", graphRootAllocated: 9e9, graphRootUsed: 2e9 } } };
     if (kind === "version") return { status: 200, body: { Version: "5.4.2", ApiVersion: "1.41", Os: "linux" } };
@@ -270,6 +270,11 @@ export class FakePodman implements AsyncDisposable {
     if (name === undefined) return refusal(404, `no secret with name or id "${nameOrId}": no such secret`);
     this.secrets.delete(name);
     return { status: 204, body: "" };
+  }
+
+  #listed(query: URLSearchParams): readonly unknown[] {
+    const { ancestor } = JSON.parse(query.get("filters") ?? "{}") as { ancestor?: readonly string[] };
+    return this.containers.filter((one) => ancestor?.includes((one as { readonly ImageID: string }).ImageID) ?? true);
   }
 
   #pull(query: URLSearchParams, header: string | string[] | undefined): Answer {

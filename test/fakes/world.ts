@@ -473,8 +473,12 @@ export class World {
           this.violations.push(`remove the volume ${name}, of whose data there is no copy`);
         return Promise.resolve(why === undefined ? success(undefined) : trouble(why));
       },
+      isImageUsed: (id) => Promise.resolve(machine.containers().some(({ imageId }) => imageId === id)),
       removeImage: (image) => {
+        const id = machine.imageOf(image)?.id ?? image;
         machine.images.delete(image);
+        machine.ids.delete(image);
+        if (![...machine.ids.values()].includes(id)) machine.contents.delete(id);
         this.changes.push(`remove image ${image}`);
         return Promise.resolve(success(undefined));
       },

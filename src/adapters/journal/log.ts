@@ -50,6 +50,7 @@ function levelOf(event: Event): Level {
     case "warning":
       return "warn";
     case "backup":
+    case "image":
     case "started":
     case "stopping":
     case "command":
@@ -105,6 +106,7 @@ function fieldsOf(event: Event): Readonly<Record<string, string | number | undef
       return { ...first, version: event.version };
     case "stopping":
     case "backup":
+    case "image":
     case "warning":
     case "containers":
     case "storage":

@@ -175,6 +175,7 @@ function count(figures: Figures, seen: Map<ApplicationId, Seen>, event: Event): 
     case "host":
     case "command":
     case "backup":
+    case "image":
     case "warning":
       return;
   }

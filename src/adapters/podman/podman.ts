@@ -166,6 +166,15 @@ export function openPodman(settings: PodmanSettings): Podman & AsyncDisposable {
       });
     },
 
+    async isImageUsed(id, signal) {
+      const filters = encodeURIComponent(JSON.stringify({ ancestor: [id] }));
+      const list = { action: `look for containers of image ${id.slice(0, 12)}`, method: "GET" } as const;
+      const answer = await call({ ...list, path: `/containers/json?all=true&filters=${filters}` }, signal);
+      const found = answer.status === 200 ? parsed(list, answer) : undefined;
+      expect(Array.isArray(found), list, answer);
+      return found.length > 0;
+    },
+
     async about(signal) {
       const get = { action: "ask podman about the host", method: "GET", path: "/info" } as const;
       const answer = await call(get, signal);

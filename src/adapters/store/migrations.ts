@@ -266,4 +266,13 @@ const migrations: readonly string[] = [
   `
   ALTER TABLE rollouts ADD COLUMN blameless INTEGER NOT NULL DEFAULT 0;
   `,
+  `
+  -- What pgo pulled: what it was by that name then, and whether a version has needed it.
+  CREATE TABLE pulled_images (
+    name TEXT NOT NULL,
+    id TEXT NOT NULL,
+    needed INTEGER NOT NULL,
+    PRIMARY KEY (name, id)
+  ) STRICT;
+  `,
 ];
