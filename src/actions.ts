@@ -16,7 +16,12 @@ export function actions(places: Places, environment: NodeJS.ProcessEnv, terminal
       const config = await configured(environment, terminal);
       if (config === undefined) return 2;
       const { runDaemon } = await import("./app.ts");
-      await runDaemon(config, places, environment, signal);
+      try {
+        await runDaemon(config, places, environment, signal);
+      } catch (error) {
+        // Asked to end before it had begun, which is as good an end as any.
+        if (error !== signal.reason) throw error;
+      }
       return 0;
     },
 

@@ -185,7 +185,7 @@ export interface ServiceState {
   readonly invocation: string;
   /** NRestarts=: by systemd itself since the last start by a job. */
   readonly restarts: number;
-  /** When it became active; undefined while it is not. */
+  /** When it became active, by the present date, though that may have been set since; undefined while it is not. */
   readonly activeSince: Date | undefined;
   /** The unit file and what it was generated from; empty where there is none. */
   readonly fragment: string;
@@ -483,7 +483,7 @@ export interface Store {
   saveStarted(application: ApplicationId, service: ServiceName, started: Started): void;
   forgetStarted(service: ServiceName): void;
   /** Restarts that drift repair made of a service since then. */
-  repairsSince(service: ServiceName, since: Date): number;
+  repairsBetween(service: ServiceName, since: Date, until: Date): number;
   countRepair(service: ServiceName, at: Date): void;
 
   /** A new deployment with no outcome yet; answers its id. */

@@ -1,7 +1,7 @@
 /** Turns a decision about one application into what happens and what is remembered and told of it. */
 
 import type { Bundle } from "../core/bundle.ts";
-import { backoff, decide, repairLimit, type Candidate, type Decision } from "../core/decide.ts";
+import { backoff, decide, repairLimit, stillWaits, type Candidate, type Decision } from "../core/decide.ts";
 import { StateDamaged } from "../core/healing.ts";
 import { differsByPins } from "../core/images.ts";
 import type { Draft } from "../core/layout.ts";
@@ -133,7 +133,7 @@ export async function repair(record: ApplicationRecord, survey: Survey | undefin
   // Without a last good there may still be what a failed first rollout could not take away again.
   if ((bundle === undefined && store.inventory(application).size === 0) || suspensionOf(application, store, clock.now()) !== undefined)
     return;
-  if (isBroken(record) && record.held?.until !== undefined && record.held.until > clock.now()) return;
+  if (isBroken(record) && record.held !== undefined && stillWaits(record.held, context.config.quadlet.driftInterval, clock.now())) return;
   if (survey !== undefined) {
     const { observed } = await observe({ application, bundle, survey }, context, signal);
     const made = plan({ application, bundle }, observed);
@@ -212,9 +212,9 @@ async function carryOut(
   signal: AbortSignal,
 ): Promise<Acted> {
   const { application, candidate, commit } = one;
-  const { store, clock } = context;
+  const { store } = context;
   const record = store.application(application);
-  if (waitsForTry(record, clock.now()) && one.asked === undefined && !one.takes) return "left";
+  if (waitsForTry(record, context) && one.asked === undefined && !one.takes) return "left";
   const entries = new Map([...(draft?.files ?? [])].map(([path, { entry }]) => [path, entry]));
   const stored = bundle === undefined ? undefined : storedOf(bundle, commit.revision, entries);
   const { passedOn } = one;
@@ -353,12 +353,13 @@ async function seen(
 
 /** Repairing a service again and again would only hide that it can't stay up. */
 function againstRepair(made: Plan, { store, clock, logs }: Context): string | undefined {
-  const since = new Date(clock.now().getTime() - repairLimit.within);
+  const now = clock.now();
+  const since = new Date(now.getTime() - repairLimit.within);
   const services = made.steps.flatMap((step) => (step.kind === "start" || step.kind === "restart" ? [step.service] : []));
-  const tired = services.find((service) => store.repairsSince(service, since) >= repairLimit.times);
+  const tired = services.find((service) => store.repairsBetween(service, since, now) >= repairLimit.times);
   if (tired !== undefined)
     return `${tired} does not stay up: pgo has started it ${repairLimit.times} times in ${repairLimit.within / 60_000} min and waits now: see ${logs} ${tired}`;
-  for (const service of services) store.countRepair(service, clock.now());
+  for (const service of services) store.countRepair(service, now);
   return undefined;
 }
 

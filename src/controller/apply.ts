@@ -85,25 +85,46 @@ async function unsealed(file: BundleFile, { sealed }: Context, signal: AbortSign
 const supplyDeadline = 30 * 60_000;
 
 /**
- * A unit with Notify=healthy that never gets healthy stays `activating`, and so does its job, as long as its TimeoutStartSec= says:
- * the health deadline ends the waiting before.
+ * For a stop, in milliseconds: systemd kills what does not end within its TimeoutStopSec=, 90 s by default, and waits as long once more
+ * (systemd.service(5)); with `infinity` it never does.
  */
-async function startWithin(
-  { service, deadline }: { readonly service: ServiceName; readonly deadline: number },
-  start: (signal: AbortSignal) => Promise<Result<void, string>>,
-  { clock, logs }: Context,
+const stopDeadline = 10 * 60_000;
+
+interface Job {
+  readonly verb: "start" | "stop";
+  readonly service: ServiceName;
+  /** In milliseconds. */
+  readonly deadline: number;
+}
+
+/**
+ * A unit with Notify=healthy that never gets healthy stays `activating`, and so does its job, as long as its TimeoutStartSec= says:
+ * the health deadline ends the waiting before. One that never ends stays `deactivating`. Throws where systemd does not answer then: that is
+ * not the unit's doing.
+ */
+async function within(
+  { verb, service, deadline }: Job,
+  work: (signal: AbortSignal) => Promise<Result<void, string>>,
+  { clock, logs, host }: Context,
   signal: AbortSignal,
 ): Promise<Result<void, string>> {
-  return linked(signal, async ({ signal: inner }) => {
+  const first = await linked(signal, async ({ signal: inner }) => {
     const late = clock.sleep(deadline, inner).then(
-      () => trouble(`start ${service}: still not up after ${Math.round(deadline / 1000)} s: see ${logs} ${service}`),
-      () => undefined,
+      () => "late" as const,
+      () => trouble(`${verb} ${service}: interrupted`),
     );
-    const first = await Promise.race([start(inner), late]);
-    // An end of pgo's ends both, in no certain order, and says nothing about the service.
-    signal.throwIfAborted();
-    return first ?? trouble(`start ${service}: interrupted`);
+    return Promise.race([work(inner), late]);
   });
+  // An end of pgo's ends both, in no certain order, and says nothing about the service.
+  signal.throwIfAborted();
+  if (first !== "late") return first;
+  const state = (await host.services([service], signal)).get(service);
+  const time = `${Math.round(deadline / 1000)} s`;
+  if (state?.active !== "deactivating")
+    return trouble(`${verb} ${service}: still ${verb === "stop" ? "up" : "not up"} after ${time}: see ${logs} ${service}`);
+  // Whoever waits for its end may wait for ever; pgo does not kill what says that it is not to be killed.
+  const remedy = `${logs.replace(/^journalctl\b/, "systemctl").replace(/ -u$/, "")} kill --signal=SIGKILL ${service}`;
+  return trouble(`${verb} ${service}: it is still stopping after ${time}: see ${logs} ${service}, or end it: ${remedy}`);
 }
 
 function deadlineOf(unit: Unit, bundle: Bundle | undefined, { config }: Context): number {
@@ -146,7 +167,7 @@ function executors(
     await host.resetFailed(service, signal);
     const whole = owner === application ? bundle : liveBundle(owner, context);
     const deadline = deadlineOf(unit, whole, context);
-    const done = await startWithin({ service, deadline }, (inner) => host.job(verb, service, inner), context, signal);
+    const done = await within({ verb: "start", service, deadline }, (inner) => host.job(verb, service, inner), context, signal);
     if (!done.ok) return done;
     // What a timer triggers has its own starts; a service that systemd has enabled or a path started may not run yet: it has no invocation.
     store.saveStarted(owner, service, { digest: unit.digest, inputs: unit.inputs, invocation: await invocationOf(service, signal) });
@@ -185,7 +206,7 @@ function executors(
     revive: async ({ service, verb }, signal) => {
       await host.resetFailed(service, signal);
       const { deadline } = context.config.health;
-      const done = await startWithin({ service, deadline }, (inner) => host.job(verb, service, inner), context, signal);
+      const done = await within({ verb: "start", service, deadline }, (inner) => host.job(verb, service, inner), context, signal);
       const one = store.adoptions(application).find((adoption) => adoption.service === service);
       if (!done.ok || one === undefined) return done;
       // It runs as before, and is to be left alone if all this is gone through once more.
@@ -209,7 +230,8 @@ function executors(
       store.setReloadPending(false);
       return success(undefined);
     },
-    stop: (step, signal) => host.job("stop", step.service, signal),
+    stop: ({ service }, signal) =>
+      within({ verb: "stop", service, deadline: stopDeadline }, (inner) => host.job("stop", service, inner), context, signal),
     start: (step, signal) => begin("start", step, signal),
     restart: async (step, signal) => {
       for (const [service, state] of step.carries.length === 0 ? [] : await host.services(step.carries, signal))

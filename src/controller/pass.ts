@@ -1,6 +1,7 @@
 /** One pass over one source: ask Git, and when something is to be done, judge all its applications and deal with each in turn. */
 
 import type { Source } from "../core/config.ts";
+import { stillWaits } from "../core/decide.ts";
 import { partsOf, type ApplicationId, type Revision } from "../core/names.ts";
 import type { Result } from "../core/result.ts";
 import type { ApplicationRecord, GitTrouble, Snapshot, SourceRecord, Store } from "../ports.ts";
@@ -98,7 +99,7 @@ function needsWork(source: Source, head: Revision, { drift }: Occasion, context:
   // What was refused may have needed something that the host has now; what was suspended may have changes waiting.
   return own.some((one) =>
     isTried(one) && one.held?.until !== undefined
-      ? one.held.until <= clock.now() || wasSet
+      ? !stillWaits(one.held, source.interval, clock.now()) || wasSet
       : drift && (one.outcome === "held" || one.outcome === "rejected" || isWaiting(one, store)),
   );
 }

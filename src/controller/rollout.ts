@@ -198,7 +198,7 @@ async function verifyGoal(rollout: Verifying, course: Course, context: Context, 
   await noteRunning(bundleOf(rollout.goal, context), context, signal);
   await prune(rollout, course, context, signal);
   const now = context.clock.now();
-  const took = `${Math.round((now.getTime() - rollout.startedAt.getTime()) / 100) / 10} s`;
+  const took = `${Math.round(Math.max(0, now.getTime() - rollout.startedAt.getTime()) / 100) / 10} s`;
   const well = rollout.goal === "absent" ? "removed" : `${describeHealth(verification.verdicts)} after ${took}`;
   const said = rollout.cause === "drift" ? `${found(context.store.deployment(rollout.deployment)?.steps ?? [])}; ${well}` : well;
   return settle(verified(rollout, now, said), { verification, passedOn: course.passedOn }, context);

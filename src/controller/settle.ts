@@ -68,7 +68,8 @@ export function settle(settled: Settled, { verification, passedOn = new Set() }:
     revision: settled.revision,
     deployment: settled.deployment,
     message: messageOf(settled),
-    ms: settled.finishedAt.getTime() - settled.startedAt.getTime(),
+    // The date may have been set back meanwhile.
+    ms: Math.max(0, settled.finishedAt.getTime() - settled.startedAt.getTime()),
   });
   for (const { service, health } of verification?.verdicts ?? [])
     journal.tell({ type: "health", application: settled.application, service, health });

@@ -14,6 +14,7 @@ import type { ContainerState, ServiceState } from "../ports.ts";
 import { liveBundles, type Context } from "./context.ts";
 import { servicesOf, type Survey } from "./observe.ts";
 import { sampleOf, type Asked } from "./probing.ts";
+import { steady, type SteadyClock } from "./steady.ts";
 import { seenObjects } from "./volumes.ts";
 
 export interface Verification {
@@ -44,7 +45,8 @@ export interface Subjects {
  * has its deadline from when that one is healthy. Throws HostAway where a deadline passes while systemd or Podman can't be asked: that is
  * no failure of the unit's.
  */
-export async function verify(subjects: Subjects, since: Date, context: Context, signal: AbortSignal): Promise<Verification> {
+export async function verify(subjects: Subjects, since: Date, present: Context, signal: AbortSignal): Promise<Verification> {
+  const context = { ...present, clock: steady(present.clock) };
   const own = [subjects.bundle, ...subjects.others].flatMap((bundle) =>
     watch(bundle, { since, refreshed: subjects.refreshed }, context).filter(({ unit }) =>
       bundle === subjects.bundle ? (subjects.only?.has(unit.service) ?? true) : subjects.dependents.has(unit.service),
@@ -83,9 +85,10 @@ export async function verify(subjects: Subjects, since: Date, context: Context, 
 /** One look at each unit of what has been healthy before, for status and for drift checks: nothing is waited for, and it must do. */
 export async function lookOnce(
   { bundle, survey }: { readonly bundle: Bundle; readonly survey?: Survey | undefined },
-  context: Context,
+  present: Context,
   signal: AbortSignal,
 ): Promise<readonly Verdict[]> {
+  const context = { ...present, clock: steady(present.clock) };
   const { own, watched, needs } = seasonedWith(bundle, context);
   await lookAt({ watched, needs }, survey, context, signal);
   return excused(judgeAll(watched, context.clock.now()), needs).slice(0, own.length);
@@ -95,7 +98,8 @@ export async function lookOnce(
  * One look at what a bundle needs of other applications: the first unit that is not healthy, in words; undefined where all are, or are on
  * their way. One that itself waits for a unit of the bundle's is none: it may be this bundle that it waits for.
  */
-export async function unmetNeed(bundle: Bundle, context: Context, signal: AbortSignal): Promise<string | undefined> {
+export async function unmetNeed(bundle: Bundle, present: Context, signal: AbortSignal): Promise<string | undefined> {
+  const context = { ...present, clock: steady(present.clock) };
   const { own, watched, needs } = seasonedWith(bundle, context);
   if (watched.length === own.length) return undefined;
   await lookAt({ watched, needs }, undefined, context, signal);
@@ -104,7 +108,7 @@ export async function unmetNeed(bundle: Bundle, context: Context, signal: AbortS
   return needText(bad, watched.slice(own.length));
 }
 
-function seasonedWith(bundle: Bundle, context: Context): { readonly own: readonly Watched[] } & ReturnType<typeof withNeeded> {
+function seasonedWith(bundle: Bundle, context: Steady): { readonly own: readonly Watched[] } & ReturnType<typeof withNeeded> {
   const own = watch(bundle, { since: context.clock.now(), refreshed: new Set() }, context).map(seasoned);
   return { own, ...withNeeded(own, context) };
 }
@@ -127,6 +131,9 @@ export function worst(healths: readonly Health[]): Health {
   const order: readonly Health[] = ["unhealthy", "starting", "waiting", "unknown"];
   return order.find((health) => healths.includes(health)) ?? (healths.length === 0 ? "unknown" : "healthy");
 }
+
+/** Deadlines and ages are measured; what is written down goes by the host's clock. */
+type Steady = Context & { readonly clock: SteadyClock };
 
 interface Watched extends Asked {
   /** When it was reloaded, or before. */
@@ -173,7 +180,7 @@ function seasoned(one: Watched): Watched {
 }
 
 /** Beside an application's units what they need of other applications: looked at, but not asked, and not this application's to judge. */
-function withNeeded(own: readonly Watched[], context: Context): { readonly watched: readonly Watched[]; readonly needs: Needs } {
+function withNeeded(own: readonly Watched[], context: Steady): { readonly watched: readonly Watched[]; readonly needs: Needs } {
   const known = new Set(own.map(({ unit }) => unit.service));
   const others = [...liveBundles(context).values()].flatMap((live) =>
     live.units.some((other) => !known.has(other.service) && own.some(({ unit }) => dependsOn(unit, other)))
@@ -220,7 +227,7 @@ function nextLook({ check, track, wait, askedAt }: Watched, now: Date): number {
 async function lookAt(
   { watched, needs }: { readonly watched: readonly Watched[]; readonly needs: Needs },
   survey: Survey | undefined,
-  context: Context,
+  context: Steady,
   signal: AbortSignal,
 ): Promise<ReadonlyMap<ServiceName, ContainerState>> {
   const names = watched.map(({ unit }) => unit.service);
@@ -245,7 +252,7 @@ async function lookAt(
         // Another unit's turn: its last answer stands, unless it has gone down meanwhile.
         if (!(isEarly && one.check.by === "probe" && isUp(state))) {
           const sample = isBlocked ? undefined : await sampleOf(one, { state, container: byService.get(service) }, context, signal);
-          const look = lookOf(state, byService, service, sample, context.clock.now());
+          const look = lookOf({ ...state, container: byService.get(service) }, sample, context.clock);
           const activeSince = latest(look.activeSince, one.refreshedAt);
           one.track = follow(one.track, one.unit, one.check, { ...look, activeSince, lacksObject: lacking.has(service) });
           if (!isEarly) later(one, context);
@@ -283,16 +290,16 @@ function later(one: Watched, { clock }: Context): void {
 }
 
 function lookOf(
-  state: ServiceState,
-  containers: ReadonlyMap<ServiceName, ContainerState>,
-  service: ServiceName,
+  state: ServiceState & { readonly container: ContainerState | undefined },
   sample: Sample | undefined,
-  at: Date,
+  clock: SteadyClock,
 ): Look {
-  const { active, sub, result, exitStatus, restarts } = state;
-  const container = containers.get(service);
-  // Podman restarts a container of Kubernetes YAML by itself, which systemd does not see.
-  const activeSince = latest(state.activeSince, container?.startedAt);
+  const { active, sub, result, exitStatus, restarts, container } = state;
+  const at = clock.now();
+  const up = state.activeSince && clock.translated(state.activeSince);
+  const started = container?.startedAt && clock.translated(container.startedAt);
+  // Podman restarts a container of Kubernetes YAML by itself, which systemd does not see. What is to start yet was started by another date.
+  const activeSince = started !== undefined && started > at ? up : latest(up, started);
   return { at, active, sub, result, exitStatus, restarts, activeSince, container, sample };
 }
 

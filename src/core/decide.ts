@@ -68,6 +68,19 @@ export function backoff(tries: number, interval: number, chance: number): number
   return jittered(Math.max(wait, interval), chance);
 }
 
+/**
+ * Whether what failed for the time being still waits for its next try. A wait that is longer than such a one can be comes of a clock that was
+ * set back, and is over. What a schedule holds has no tries, and waits for its time.
+ */
+export function stillWaits(
+  { until, tries }: { readonly until: Date | undefined; readonly tries: number },
+  interval: number,
+  now: Date,
+): boolean {
+  if (until === undefined || until <= now) return false;
+  return tries === 0 || until.getTime() - now.getTime() <= backoff(tries, interval, 1);
+}
+
 /** Moved by up to 10 % either way, so that a fleet doesn't ask its Git server all at once. */
 export function jittered(ms: number, chance: number): number {
   return ms * (0.9 + 0.2 * chance);

@@ -414,3 +414,17 @@ test("closing ends the calls under way", async (t) => {
   await podman[Symbol.asyncDispose]();
   await ends;
 });
+
+test("an end of pgo's ends what it waits for of Podman, a pull too, with its own reason and no trouble", async (t) => {
+  const { fake, podman } = await open(t);
+  const ending = new AbortController();
+  fake.faults.push("hang", "hang", "hang");
+  const calls = [
+    podman.containers(ending.signal),
+    podman.pull("quay.io/a:1", undefined, ending.signal),
+    podman.exec("web", { run: ["true"], user: undefined, limit: 100 }, ending.signal),
+  ];
+  const ends = Promise.all(calls.map((call) => assert.rejects(call, { message: "ended by SIGTERM" })));
+  ending.abort(new Error("ended by SIGTERM"));
+  await ends;
+});

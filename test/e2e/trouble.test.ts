@@ -189,13 +189,16 @@ test("a bus that is away for a while is told once, as the host's trouble, and fo
   assert.deepEqual(after, ["the host can be worked on again: systemd and Podman answer"]);
 });
 
-test("a control socket that a killed pgo left does not keep the next one from starting", async (t) => {
+test("what a killed pgo left keeps the next one from nothing, a second one ends, and a read-only disk is waited for", async (t) => {
   const pgo = await Installed.up(t, { files: fleet });
   await ready(pgo);
   const socket = (await pgo.host.sh("find /var/lib/pgo -type s")).trim();
   assert.match(socket, /^\S+$/);
   await pgo.host.systemctl(["stop", "podman.socket"], { check: false });
   await pgo.host.systemctl(["start", "podman.socket"]);
+  // A file system of its own, that can be made read-only; the next container has it.
+  const { quadlets } = pgo.host;
+  await pgo.host.sh(`cp -a ${quadlets} /run/q && mount -t tmpfs -o mode=0755 tmpfs ${quadlets} && cp -a /run/q/. ${quadlets}/`);
   await pgo.host.sh("kill -9 $(podman inspect --format '{{.State.Pid}}' pgo)");
   await pgo.host.waitFor("the dead pgo to be gone", async () => !(await pgo.isActive("pgo.service")));
   assert.ok(await pgo.host.exists(socket), "the dead one left its socket");
@@ -203,6 +206,24 @@ test("a control socket that a killed pgo left does not keep the next one from st
   assert.deepEqual(
     (await pgo.history()).map(({ outcome }) => outcome),
     ["deployed", "deployed"],
+  );
+
+  // In a network of its own, and with another name: only the state directory is the same.
+  const mounts = ["--volume=/etc/pgo:/etc/pgo:ro", "--volume=/var/lib/pgo:/var/lib/pgo", "--env=PGO_MODE=rootful"];
+  const second = pgo.host.exec(["podman", "run", "--rm", "--network=none", ...mounts, "localhost/pgo:latest", "run"], { check: false });
+  await pgo.host.sh(`mount -o remount,ro ${quadlets}`);
+  const commit = await pgo.repository.commit({ "shop/web.container": web("v2", 8081) });
+  const held = await pgo.outcome("shop", commit, "held");
+  assert.match(held.message ?? "", /^write below \S+\/pgo: the file system is read-only: .*remount,rw/);
+  assert.equal(await pgo.page(8081), "good");
+  await pgo.host.sh(`mount -o remount,rw ${quadlets}`);
+  await pgo.outcome("shop", commit, "deployed");
+  assert.equal(await pgo.page(8081), "v2");
+  const { code, stderr } = await second;
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /^pgo: another pgo runs on the state directory \/var\/lib\/pgo and has locked .*: only one may, stop the other one$/m,
   );
 });
 

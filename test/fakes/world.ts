@@ -8,7 +8,7 @@ import { marked, placeOf } from "../../src/core/placing.ts";
 import { relativePath, revision, type ApplicationId, type RelativePath, type Revision, type ServiceName } from "../../src/core/names.ts";
 import { success, trouble, type Result } from "../../src/core/result.ts";
 import type { UnitVerification } from "../../src/core/unit-verify.ts";
-import type { Clock, Git, GitTrouble, Host, PlacedFile, Podman, Prober, Snapshot } from "../../src/ports.ts";
+import type { Clock, Git, GitTrouble, Host, PlacedFile, Podman, Prober, ServiceState, Snapshot } from "../../src/ports.ts";
 import { digestOfId, Machine, valuesOf, type Behaviour, type MachineFile } from "./machine.ts";
 import { generate } from "./quadlet-generator.ts";
 
@@ -64,6 +64,8 @@ export class World {
   readonly down = new Set<ServiceName>();
   /** What services wrote last. */
   readonly journals = new Map<ServiceName, readonly string[]>();
+  /** Jobs that do not end while they are in here, such as `stop web.service`; the service is `deactivating`. */
+  readonly hangs = new Set<string>();
   /** Jobs that fail, such as `stop web.service`. */
   readonly refuses = new Set<string>();
   /** Called after each change of the host by pgo. */
@@ -355,7 +357,7 @@ export class World {
         this.volumeBackups.delete(file);
         return Promise.resolve();
       },
-      services: (names) => Promise.resolve(new Map(names.map((name) => [name, machine.state(name)]))),
+      services: (names) => Promise.resolve(new Map(names.map((name) => [name, this.#state(name)]))),
       reload: () => {
         if (this.reloadTrouble !== undefined) return Promise.reject(new Error(this.reloadTrouble));
         machine.reload();
@@ -364,6 +366,7 @@ export class World {
       },
       job: async (verb, service, signal) => {
         this.#touch(verb, service);
+        while (this.hangs.has(`${verb} ${service}`)) await this.#clock.sleep(1000, signal);
         if (this.refuses.has(`${verb} ${service}`)) return trouble(`${verb} ${service}: job failed`);
         if (verb === "reload") {
           const unable = machine.refresh(service);
@@ -392,6 +395,11 @@ export class World {
       },
       managerEnvironment: () => Promise.resolve(this.managerEnvironment),
     };
+  }
+
+  #state(name: ServiceName): ServiceState {
+    const isStopping = ["stop", "restart"].some((verb) => this.hangs.has(`${verb} ${name}`));
+    return { ...this.machine.state(name), ...(isStopping ? { active: "deactivating", sub: "stop-sigterm" } : {}) };
   }
 
   /** Waits for a start that takes its time, as a job does. */

@@ -68,7 +68,7 @@ export async function getAll(connection: Connection, properties: readonly Proper
 function propertiesOf([name, , , active, sub, , path]: UnitRow): readonly Property[] {
   const suffix = name.slice(name.lastIndexOf(".") + 1);
   const kind = suffix.charAt(0).toUpperCase() + suffix.slice(1);
-  const general = ["FragmentPath", "SourcePath", "InvocationID", ...(isUp(active) ? ["ActiveEnterTimestamp"] : [])];
+  const general = ["FragmentPath", "SourcePath", "InvocationID", ...(isUp(active) ? ["ActiveEnterTimestampMonotonic"] : [])];
   // A start sets Result= and ExecMainStatus= back, so while the main process runs they say success.
   const ended = kindsWithResult.includes(suffix) && sub !== "running" ? ["Result"] : [];
   const own = suffix === "service" ? ["NRestarts", ...ended, ...ended.map(() => "ExecMainStatus")] : ended;
@@ -82,7 +82,7 @@ const kindsWithResult: readonly string[] = ["service", "timer", "socket", "path"
 
 function stateOf([, , load, active, sub]: UnitRow, properties: ReadonlyMap<string, unknown>): ServiceState {
   const text = (property: string): string => stringOr(properties.get(property), "");
-  const since = Number(properties.get("ActiveEnterTimestamp") ?? 0) / 1000;
+  const since = Number(properties.get("ActiveEnterTimestampMonotonic") ?? 0) / 1000;
   const invocation = properties.get("InvocationID");
   return {
     load: loadState(load),
@@ -92,10 +92,18 @@ function stateOf([, , load, active, sub]: UnitRow, properties: ReadonlyMap<strin
     exitStatus: Number(properties.get("ExecMainStatus") ?? 0),
     invocation: invocation instanceof Uint8Array ? Buffer.from(invocation).toString("hex") : "",
     restarts: Number(properties.get("NRestarts") ?? 0),
-    activeSince: isUp(active) && since > 0 ? new Date(since) : undefined,
+    activeSince: isUp(active) && since > 0 ? dateOf(since) : undefined,
     fragment: text("FragmentPath"),
     source: text("SourcePath"),
   };
+}
+
+/**
+ * By the present date, though that may have been set since: of CLOCK_MONOTONIC in milliseconds, which all processes of a host have in common
+ * (clock_gettime(2); Node's hrtime is that clock).
+ */
+function dateOf(monotonic: number): Date {
+  return new Date(Math.round(Date.now() - (Number(process.hrtime.bigint()) / 1e6 - monotonic)));
 }
 
 const stringOr = (value: unknown, otherwise: string): string => (typeof value === "string" && value !== "" ? value : otherwise);

@@ -17,7 +17,7 @@ type Tables = Pick<
   | "started"
   | "saveStarted"
   | "forgetStarted"
-  | "repairsSince"
+  | "repairsBetween"
   | "countRepair"
 >;
 
@@ -68,11 +68,12 @@ export function hostTables(database: Database): Tables {
       database.run("DELETE FROM started WHERE service = :service", { service });
     },
 
-    repairsSince: (service, since) =>
+    repairsBetween: (service, since, until) =>
       number(
-        database.get("SELECT count(*) AS repairs FROM repairs WHERE service = :service AND time >= :since", {
+        database.get("SELECT count(*) AS repairs FROM repairs WHERE service = :service AND time BETWEEN :since AND :until", {
           service,
           since: since.toISOString(),
+          until: until.toISOString(),
         }) ?? {},
         "repairs",
       ),

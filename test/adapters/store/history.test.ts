@@ -118,9 +118,11 @@ test("repairs are counted by service from a time on", async () => {
   await using store = openStore(":memory:");
   for (const minute of [0, 5, 9]) store.countRepair(web, later(minute * 60_000));
   store.countRepair(serviceName("db.service"), later(0));
-  assert.equal(store.repairsSince(web, morning), 3);
-  assert.equal(store.repairsSince(web, later(5 * 60_000)), 2);
-  assert.equal(store.repairsSince(web, later(10 * 60_000)), 0);
+  assert.equal(store.repairsBetween(web, morning, later(60 * 60_000)), 3);
+  // The clock was set back: what bears a time that is still to come says nothing about now.
+  assert.equal(store.repairsBetween(web, new Date(0), new Date(morning.getTime() - 1)), 0);
+  assert.equal(store.repairsBetween(web, later(5 * 60_000), later(60 * 60_000)), 2);
+  assert.equal(store.repairsBetween(web, later(10 * 60_000), later(60 * 60_000)), 0);
 });
 
 const keep = { deployments: 2, days: 10, good: 2 };
