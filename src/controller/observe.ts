@@ -100,7 +100,9 @@ export async function observe(goal: Look, context: Context, signal: AbortSignal)
       adoptions,
       objects,
       paces: context.config.applications.get(partsOf(application).application)?.unit,
-      isResumed: store.rollouts().some((rollout) => rollout.application === application),
+      // Of what ended badly and is live all the same (`rollback = "never"`) the rest comes by drift repair, phase by phase too.
+      isResumed:
+        store.rollouts().some((rollout) => rollout.application === application) || store.application(application)?.outcome === "failed",
     },
     services,
     remembered: new Map(readings.map(([service, reading]) => [service, remembered(reading)])),

@@ -56,7 +56,7 @@ export interface Observed {
   readonly objects?: SeenObjects;
   /** What the host's pgo.toml says of units' phases and batches. */
   readonly paces?: UnitPaces | undefined;
-  /** A rollout of it is under way: what that has started, nobody has looked at yet. */
+  /** A rollout of it is under way, or ended badly: what that has started is not known to be well. */
   readonly isResumed?: boolean;
 }
 

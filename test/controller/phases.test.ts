@@ -97,6 +97,19 @@ suite("phases of an application", () => {
     isSettled(pgo);
   });
 
+  test("hold for a version that is left as it is too: drift repair does not go on behind what is not healthy", async () => {
+    await using pgo = await deployed(shop("good:1", "good:1", "good:1"), { application: { shop: { rollback: "never" } } });
+    await pgo.push(shop("good:2", "sick:1", "good:2"));
+    await pgo.pass(30 * minute);
+    assert.equal(pgo.outcome("shop"), "failed");
+    assert.deepEqual(touched(pgo, "three"), []);
+    assert.equal(pgo.world.machine.runs(service("one"))?.includes("good:2"), true);
+    await pgo.push(shop("good:2", "good:2", "good:2"));
+    assert.equal(pgo.outcome("shop"), "deployed");
+    assert.deepEqual(touched(pgo, "three"), ["restart three.service"]);
+    isSettled(pgo);
+  });
+
   test("may be the host's", async () => {
     await using pgo = await deployed(shop("good:1", "good:1", "good:1"), { application: { shop: { unit: { two: { phase: 4 } } } } });
     await pgo.push(shop("good:2", "good:2", "good:2"));

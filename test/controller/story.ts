@@ -35,6 +35,8 @@ export interface Application {
   readonly db: Container | undefined;
   /** A unit that may be of one application now and of another later. */
   readonly wanderer: boolean;
+  /** Its web goes when all else of it is known to be well. */
+  readonly phased: boolean;
   readonly flaw: "unparsable" | "unknown key" | "missing network" | "settings" | "foreign" | undefined;
 }
 
@@ -60,7 +62,7 @@ export function filesOf(tree: Tree): Readonly<Record<string, string>> {
 }
 
 /** What pgo.toml and Git say of one application; none where it has no unit. */
-export function applicationFiles(name: string, { web, db, wanderer, flaw }: Application): Readonly<Record<string, string>> {
+export function applicationFiles(name: string, { web, db, wanderer, phased, flaw }: Application): Readonly<Record<string, string>> {
   const files: Record<string, string> = {};
   const units = Object.entries({ web, db }).flatMap(([unit, made]) => (made === undefined ? [] : [[`${name}-${unit}`, made] as const]));
   const needed = db?.oneshot === false ? `${name}-db.service` : undefined;
@@ -80,12 +82,14 @@ export function applicationFiles(name: string, { web, db, wanderer, flaw }: Appl
     ...units.flatMap(([unit, { secret }]) => (secret === undefined ? [] : [[unit, secret] as const])),
     ...(wanderer ? [["wanderer", "key"] as const] : []),
   ];
-  if (probes.length > 0 || reactions.length > 0 || secrets.length > 0)
+  const later = phased && web !== undefined ? [`[unit.${name}-web]\nphase = 2\n`] : [];
+  if (probes.length > 0 || reactions.length > 0 || secrets.length > 0 || later.length > 0)
     files[`${name}/pgo.toml`] = [
       "[secrets.podman]\n",
       ...secrets.map(([unit, secret]) => `${unit} = ${secret === "host" ? '{ env = "VALUE" }' : `{ file = "${unit}.key" }`}\n`),
       "[on_change]\n",
       ...reactions.map(([unit, made]) => `${unit} = "${made.reaction ?? ""}"\n`),
+      ...later,
       ...probes.map(([unit]) => `[health.${unit}]\nhttp = { url = "http://${unit}.service/" }\n`),
     ].join("");
   switch (flaw) {
@@ -183,6 +187,7 @@ function application(images: readonly string[], flawed: boolean): fc.Arbitrary<A
     web: fc.option(container(images), { nil: undefined, freq: 8 }),
     db: fc.option(fc.oneof({ weight: 3, arbitrary: container(images) }, { weight: flawed ? 1 : 0, arbitrary: job }), { nil: undefined }),
     wanderer: fc.constant(false),
+    phased: fc.boolean(),
     flaw: flawed
       ? fc.constantFrom("unparsable", "unknown key", "missing network", "settings", "foreign", ...Array<undefined>(20).fill(undefined))
       : fc.constant(undefined),
