@@ -35,10 +35,16 @@ export function targetOf(step: Step): string {
     case "remove-image":
       return step.image;
     case "verify":
-      return step.services.join(", ");
+      return named(step.services);
     case "hand-over":
       return "pgo.service";
   }
+}
+
+/** Few enough for a column of a table. */
+function named(services: readonly string[]): string {
+  const [shown, more] = [services.slice(0, 3).join(", "), services.length - 3];
+  return more > 0 ? `${shown} and ${String(more)} more` : shown;
 }
 
 /** What a repair found, by the steps it took: `conf/a.txt (not on the host), web.service (it has failed) and 2 more`. */

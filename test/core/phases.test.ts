@@ -56,6 +56,12 @@ suite("phases of units", () => {
     ]);
   });
 
+  test("of many that are looked at three are named", () => {
+    const names = ["a", "b", "c", "d", "e"];
+    const texts = { ...Object.fromEntries(names.map((name) => [`${name}.container`, image(1)])), "pgo.toml": "[unit.e]\nphase = 2\n" };
+    assert.ok(moves(new World(), bundleOf(texts)).includes("verify a.service, b.service, c.service and 1 more: phase 1 before phase 2"));
+  });
+
   test("a phase that has nothing to do is not looked at, and one alone needs no look", () => {
     const world = deployed(three(1, phased));
     assert.deepEqual(moves(world, bundleOf({ ...three(1, phased), "a.container": image(2), "b.container": image(2) })), [
