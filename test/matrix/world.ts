@@ -91,6 +91,8 @@ three = "none"
 [health.web]
 http = { url = "http://127.0.0.1:8081/ready" }
 deadline = "2s"
+[unit.web]
+phase = 2
 `;
 
 /** `shop` as a: with one unit that b has not, and another way round; and everything that both have differs by its mark. */
