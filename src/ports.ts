@@ -191,6 +191,21 @@ export interface ServiceState {
   readonly source: string;
 }
 
+// ---- Changes ----
+
+/** Tells what happens on the host when it happens. */
+export interface Changes {
+  /** Until `signal` is aborted. Comes back by itself when what it listens to went away; never rejects. */
+  hear(ears: Ears, signal: AbortSignal): Promise<void>;
+}
+
+export interface Ears {
+  /** A name that matters to the listener; undefined for all others, which are not told. */
+  known(unit: string): ServiceName | undefined;
+  /** It may have changed: how, is to be looked at. Undefined: nobody could hear for a while, so that any may have. Must not throw. */
+  heard(service: ServiceName | undefined): void;
+}
+
 // ---- Podman ----
 
 export interface Podman {
