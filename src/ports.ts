@@ -6,6 +6,7 @@ import type { Source } from "./core/config.ts";
 import type { Event, Happening } from "./core/event.ts";
 import type { PortMapping } from "./core/addresses.ts";
 import type { Evidence } from "./core/evidence.ts";
+import type { HealthChange } from "./core/flapping.ts";
 import type { Health, Probe, Sample, UnitHealth } from "./core/health.ts";
 import type { Endpoint } from "./core/endpoint.ts";
 import type { Answer, Handover, Side } from "./core/handover.ts";
@@ -509,6 +510,8 @@ export interface Store {
 
   saveHealth(application: ApplicationId, health: readonly UnitHealth[], at: Date): void;
   health(application: ApplicationId): readonly UnitHealth[];
+  /** When units became what since then: the last hundred of each, in their order. */
+  healthChanges(application: ApplicationId, since: Date): readonly HealthChange[];
 
   addEvent(event: Event): void;
   /** Newest first. */

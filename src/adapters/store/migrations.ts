@@ -266,4 +266,5 @@ const migrations: readonly string[] = [
   `
   ALTER TABLE rollouts ADD COLUMN blameless INTEGER NOT NULL DEFAULT 0;
   `,
+  "CREATE INDEX health_history_by_service ON health_history (application, service, id);",
 ];
