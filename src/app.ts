@@ -12,6 +12,7 @@ import { logsCommand } from "./adapters/host/systemd.ts";
 import { openJournal } from "./adapters/journal/journal.ts";
 import { logSink } from "./adapters/journal/log.ts";
 import { openMetrics, type Metrics } from "./adapters/journal/metrics.ts";
+import { openContainerChanges } from "./adapters/podman/events.ts";
 import { openPodman } from "./adapters/podman/podman.ts";
 import { openKeyedDigest, openSealed } from "./adapters/sealed/sealed.ts";
 import { openProber } from "./adapters/probes/probes.ts";
@@ -23,11 +24,13 @@ import { directoriesOf } from "./config.ts";
 import { commands } from "./controller/control.ts";
 import { Bundles, type Context } from "./controller/context.ts";
 import { StateCopies } from "./controller/heal.ts";
+import { Symptoms } from "./controller/health.ts";
 import { Loop } from "./controller/loop.ts";
 import { Reach } from "./controller/reach.ts";
 import { stateRoom } from "./controller/room.ts";
 import { Renderings } from "./controller/rendering.ts";
 import { Timekeeping } from "./controller/schedule.ts";
+import { Unseen } from "./controller/unseen.ts";
 import { ImageWatch } from "./controller/watch.ts";
 import type { Config, SecretReference } from "./core/config.ts";
 import type { Event } from "./core/event.ts";
@@ -90,6 +93,9 @@ export async function openContext(config: Config, places: Places, environment: N
     images: new ImageWatch(),
     copies: new StateCopies(),
     reach: new Reach({ host, podman, journal, clock, room: stateRoom(config) }),
+    changes: { units: host.changes, containers: openContainerChanges(podmanSocket(places, environment)) },
+    unseen: new Unseen(clock),
+    symptoms: new Symptoms(),
     time: new Timekeeping(clock, store),
     git: openGit({
       directory: `${config.state.directory}/git`,

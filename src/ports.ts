@@ -6,6 +6,7 @@ import type { Source } from "./core/config.ts";
 import type { Event, Happening } from "./core/event.ts";
 import type { PortMapping } from "./core/addresses.ts";
 import type { Evidence } from "./core/evidence.ts";
+import type { HealthChange } from "./core/flapping.ts";
 import type { Health, Probe, Sample, UnitHealth } from "./core/health.ts";
 import type { Endpoint } from "./core/endpoint.ts";
 import type { Answer, Handover, Side } from "./core/handover.ts";
@@ -190,6 +191,21 @@ export interface ServiceState {
   /** The unit file and what it was generated from; empty where there is none. */
   readonly fragment: string;
   readonly source: string;
+}
+
+// ---- Changes ----
+
+/** Tells what happens on the host when it happens. */
+export interface Changes {
+  /** Until `signal` is aborted. Comes back by itself when what it listens to went away; never rejects. */
+  hear(ears: Ears, signal: AbortSignal): Promise<void>;
+}
+
+export interface Ears {
+  /** A name that matters to the listener; undefined for all others, which are not told. */
+  known(unit: string): ServiceName | undefined;
+  /** It may have changed: how, is to be looked at. Undefined: nobody could hear for a while, so that any may have. Must not throw. */
+  heard(service: ServiceName | undefined): void;
 }
 
 // ---- Podman ----
@@ -504,6 +520,8 @@ export interface Store {
 
   saveHealth(application: ApplicationId, health: readonly UnitHealth[], at: Date): void;
   health(application: ApplicationId): readonly UnitHealth[];
+  /** When units became what since then: the last hundred of each, in their order. */
+  healthChanges(application: ApplicationId, since: Date): readonly HealthChange[];
 
   addEvent(event: Event): void;
   /** Newest first. */

@@ -1,25 +1,21 @@
 /** Turns a decision about one application into what happens and what is remembered and told of it. */
 
 import type { Bundle } from "../core/bundle.ts";
-import { backoff, decide, repairLimit, stillWaits, type Candidate, type Decision } from "../core/decide.ts";
+import { decide, type Candidate, type Decision } from "../core/decide.ts";
 import { StateDamaged } from "../core/healing.ts";
 import { differsByPins } from "../core/images.ts";
 import type { Draft } from "../core/layout.ts";
 import { problemText } from "../core/judgement.ts";
 import type { ApplicationId, Revision, ServiceName } from "../core/names.ts";
-import { plan, type Plan } from "../core/plan.ts";
 import { reasonOf } from "../core/result.ts";
 import type { Cause, Outcome } from "../core/rollout.ts";
 import type { ApplicationRecord, StoredBundle } from "../ports.ts";
 import type { Context } from "./context.ts";
-import { observe, type Survey } from "./observe.ts";
 import { bringsSelf } from "../core/self-quadlet.ts";
 import { HostAway } from "./reach.ts";
 import { isUnfinished, rollOut, type Order } from "./rollout.ts";
 import { boundOf, seenNow, suspensionOf } from "./schedule.ts";
-import { acquit } from "./settle.ts";
 import { triedAgain, waitsForTry } from "./tries.ts";
-import { lookOnce, worst } from "./verify.ts";
 
 /** An application in one pass. */
 export interface Case {
@@ -117,59 +113,8 @@ function keepBack(application: ApplicationId, outcome: Outcome, said: Note, cont
 }
 
 /** The last good itself could not be put right: told, and tried again, until a look at the host finds it well. */
-function isBroken({ outcome, held }: ApplicationRecord): boolean {
+export function isBroken({ outcome, held }: ApplicationRecord): boolean {
   return outcome === "failed" && held !== undefined;
-}
-
-/**
- * Looks at an application that runs its last good bundle, and puts right what differs. With a survey that shows nothing to do, the host
- * is not asked again.
- */
-export async function repair(record: ApplicationRecord, survey: Survey | undefined, context: Context, signal: AbortSignal): Promise<void> {
-  const { store, clock, bundles } = context;
-  const { id: application, lastGood } = record;
-  if (isUnfinished(application, context)) return;
-  const bundle = lastGood === undefined ? undefined : bundles.get(lastGood);
-  // Without a last good there may still be what a failed first rollout could not take away again.
-  if ((bundle === undefined && store.inventory(application).size === 0) || suspensionOf(application, store, clock.now()) !== undefined)
-    return;
-  if (isBroken(record) && record.held !== undefined && stillWaits(record.held, context.config.quadlet.driftInterval, clock.now())) return;
-  if (survey !== undefined) {
-    const { observed } = await observe({ application, bundle, survey }, context, signal);
-    const made = plan({ application, bundle }, observed);
-    if (made.steps.length === 0 && made.conflicts.length === 0) {
-      await seen(record, { bundle, survey }, context, signal);
-      return;
-    }
-  }
-  const permit = (made: Plan) => againstRepair(made, context);
-  const order: Order = {
-    application,
-    bundle,
-    stored: undefined,
-    cause: "drift",
-    permit,
-    commit: lastCommit(record, record.revision, context),
-  };
-  const rolled = await rollOut(order, context, signal);
-  switch (rolled.kind) {
-    case "in-sync":
-      await seen(record, { bundle, survey: undefined }, context, signal);
-      return;
-    case "held":
-      note(application, "failed", { message: rolled.why, until: undefined, tries: 0 }, context);
-      return;
-    case "conflicts":
-      note(application, "failed", { message: problemText(rolled.problems), until: undefined, tries: 0 }, context);
-      return;
-    case "settled": {
-      const after = store.application(application);
-      if (rolled.settled.outcome !== "failed" || after === undefined) return;
-      const tries = (record.held?.tries ?? 0) + 1;
-      const until = new Date(clock.now().getTime() + backoff(tries, context.config.quadlet.driftInterval, clock.chance()));
-      store.saveApplication({ ...after, held: { why: rolled.settled.description, until, tries } });
-    }
-  }
 }
 
 /**
@@ -259,7 +204,12 @@ interface Note {
 }
 
 /** Remembers an outcome that left the host as it was, and tells it when it is news. */
-function note(application: ApplicationId, outcome: Outcome, { message, until, tries }: Note, { store, journal, clock }: Context): void {
+export function note(
+  application: ApplicationId,
+  outcome: Outcome,
+  { message, until, tries }: Note,
+  { store, journal, clock }: Context,
+): void {
   const record = store.application(application);
   if (record === undefined) return;
   const news = record.outcome !== outcome || (record.message !== message && outcome !== "in-sync");
@@ -312,62 +262,4 @@ export function remember({ application, candidate, commit, messages }: Case, con
 function differs({ application, candidate }: Case, { store }: Context): boolean {
   const lastGood = store.application(application)?.lastGood;
   return candidate.kind === "absent" ? lastGood !== undefined : candidate.kind !== "bundle" || candidate.bundle.digest !== lastGood;
-}
-
-/** The host shows the last good, if there is one: only its health may have changed, which is told once. */
-async function seen(
-  record: ApplicationRecord,
-  { bundle, survey }: { readonly bundle: Bundle | undefined; readonly survey: Survey | undefined },
-  context: Context,
-  signal: AbortSignal,
-): Promise<void> {
-  const { store, journal, clock } = context;
-  // A rollout that got stuck leaves the inventory wide; now that the host shows just this, it is this.
-  store.saveInventory(record.id, new Map(bundle?.files.map((file) => [file.path, file.digest])));
-  store.forgetAdoptions(record.id);
-  store.forgetAsides(record.id);
-  if (bundle === undefined) return;
-  const verdicts = await lookOnce({ bundle, survey }, context, signal);
-  const seenNow = worst(verdicts.map((one) => one.health));
-  // A service on its way up is not healthy again yet.
-  const isOpen = seenNow === "starting" || (seenNow === "waiting" && record.health === "unhealthy");
-  const health = isOpen ? record.health : seenNow;
-  const bad = verdicts.find((one) => one.health === "unhealthy");
-  if (health !== record.health && (health === "unhealthy" || (health === "healthy" && record.health === "unhealthy")))
-    journal.tell({
-      type: "warning",
-      subject: record.id,
-      message: bad === undefined ? "healthy again" : `${bad.service} is unhealthy: ${bad.message ?? "no reason"}`,
-    });
-  const now = store.application(record.id);
-  store.atomically(() => {
-    store.saveHealth(record.id, verdicts, clock.now());
-    if (now !== undefined) store.saveApplication({ ...now, health });
-  });
-  if (now !== undefined && isBroken(now) && seenNow === "healthy") {
-    acquit(record.id, bundle.digest, store);
-    note(record.id, "in-sync", { message: undefined }, context);
-  }
-  for (const one of verdicts) journal.tell({ type: "health", application: record.id, service: one.service, health: one.health });
-}
-
-/** Repairing a service again and again would only hide that it can't stay up. */
-function againstRepair(made: Plan, { store, clock, logs }: Context): string | undefined {
-  const now = clock.now();
-  const since = new Date(now.getTime() - repairLimit.within);
-  const services = made.steps.flatMap((step) => (step.kind === "start" || step.kind === "restart" ? [step.service] : []));
-  const tired = services.find((service) => store.repairsBetween(service, since, now) >= repairLimit.times);
-  if (tired !== undefined)
-    return `${tired} does not stay up: pgo has started it ${repairLimit.times} times in ${repairLimit.within / 60_000} min and waits now: see ${logs} ${tired}`;
-  for (const service of services) store.countRepair(service, now);
-  return undefined;
-}
-
-/** Drift and rollback are told with the commit that what runs came of. */
-export function lastCommit(record: ApplicationRecord, revision: Revision | undefined, { store }: Context): Order["commit"] {
-  const past = store.deployments({ application: record.id, limit: 50 });
-  const last = revision === undefined ? past[0] : past.find((one) => one.revision === revision);
-  const known = revision ?? last?.revision;
-  if (known === undefined) throw new Error(`put ${record.id} right: the history does not say what was deployed`);
-  return { revision: known, ref: last?.ref ?? "", author: last?.author ?? "", subject: last?.subject ?? "" };
 }

@@ -14,12 +14,14 @@ import { missingForProbes } from "../core/probe-secrets.ts";
 import type { Target } from "../core/rollout.ts";
 import { recalledRendering, type Rendering, type TemplateRenderer } from "../core/rendering.ts";
 import type { SelfSite } from "../core/self-quadlet.ts";
-import type { Clock, Git, Handovers, Host, Journal, Podman, Prober, Sealed, Secrets, Store, StoredBundle } from "../ports.ts";
+import type { Changes, Clock, Git, Handovers, Host, Journal, Podman, Prober, Sealed, Secrets, Store, StoredBundle } from "../ports.ts";
 import type { StateCopies } from "./heal.ts";
 import type { Reach } from "./reach.ts";
 import type { Moment, Renderings } from "./rendering.ts";
 import type { ImageWatch } from "./watch.ts";
 import type { Timekeeping } from "./schedule.ts";
+import type { Symptoms } from "./health.ts";
+import type { Unseen } from "./unseen.ts";
 
 export interface Context {
   readonly config: Config;
@@ -41,6 +43,10 @@ export interface Context {
   readonly rendering: Renderings;
   readonly images: ImageWatch;
   readonly copies: StateCopies;
+  /** Of systemd's units, and of what only Podman knows of containers. */
+  readonly changes: { readonly units: Changes; readonly containers: Changes };
+  readonly unseen: Unseen;
+  readonly symptoms: Symptoms;
   /** Shows a service's log when its name is put behind: `journalctl -u`. */
   readonly logs: string;
 }

@@ -1,12 +1,8 @@
 /** The commands of a running pgo. */
 
-import type { Bundle } from "../core/bundle.ts";
-import { problemText } from "../core/judgement.ts";
-import { policyOf } from "../core/policy-config.ts";
 import { Unavailable, UnknownTarget, type Commands } from "./commands.ts";
-import { draftOf, liveBundles, type Context } from "./context.ts";
-import { exactly } from "./images.ts";
-import { judge, witnessesOf } from "./judge.ts";
+import type { Context } from "./context.ts";
+import { earlierGood } from "./earlier.ts";
 import type { Loop } from "./loop.ts";
 import type { Occasion } from "./pass.ts";
 import { judged, passedOnBy, turnsOf } from "./revision.ts";
@@ -18,11 +14,10 @@ import { rollOut } from "./rollout.ts";
 import { resume, suspend } from "./suspend.ts";
 import { applicationOf, isSource } from "./target.ts";
 import { eventEntry, historyEntry, lookAtAll, sourceStatus, statusReport } from "./status.ts";
-import { lastCommit } from "./act.ts";
+import { lastCommit } from "./repair.ts";
 import { partsOf, short, type ApplicationId, type ServiceName, type SourceName } from "../core/names.ts";
 import { rolloutOrder } from "../core/order.ts";
 import type { CommandReport, PlannedApplication, SyncReport } from "../core/report.ts";
-import type { ApplicationRecord, DeploymentRecord } from "../ports.ts";
 
 /** What the commands can't get from the ports. */
 export interface Surroundings {
@@ -169,37 +164,15 @@ async function planSource(name: SourceName, context: Context, signal: AbortSigna
 
 /** Goes to an earlier good bundle, through the one rollout; what Git wants now is passed over until it changes. */
 async function rollBack(id: ApplicationId, to: number | undefined, context: Context, signal: AbortSignal): Promise<CommandReport> {
-  const { store, journal, bundles } = context;
+  const { store, journal } = context;
   const record = store.application(id);
-  const aim = record === undefined ? undefined : await aimOf(record, to, context, signal);
-  if (record === undefined || aim === undefined || aim.goal === "absent")
-    return {
-      done: false,
-      message:
-        to === undefined
-          ? `${id} has no earlier good version: see ctl history ${id}`
-          : `deployment ${to} is not a good version of ${id}: see ctl history ${id}`,
-    };
-  const goal = await exactGoal(aim, context, signal);
-  const stored = goal === undefined ? undefined : store.bundle(goal.digest);
-  if (goal === undefined || stored === undefined)
-    return { done: false, message: `the files of deployment ${aim.id} are no longer kept ([state] keep_good)` };
-  // What the host and the other applications are has changed since.
-  const rendering = () => bundles.renderingOf(stored);
-  const policy = (application: ApplicationId) => policyOf(context.config.policy, application);
-  const trial = {
-    drafts: [draftOf(stored)],
-    live: liveBundles(context),
-    rendering,
-    policy,
-    secrets: { missing: "empty", unreadable: [] },
-  } as const;
-  const judged = (await judge(trial, witnessesOf(context), signal)).get(id);
-  if (judged?.kind === "rejected")
-    return { done: false, message: `${id} can't go back to deployment ${aim.id}: ${problemText(judged.problems)}` };
-  journal.tell({ type: "command", command: "rollback", target: id, message: `to deployment ${aim.id}` });
-  const commit = lastCommit(record, aim.revision, context);
-  const rolled = await rollOut({ application: id, bundle: goal, stored: undefined, cause: "rollback", commit }, context, signal);
+  if (record === undefined) return { done: false, message: `${id} is gone` };
+  const earlier = await earlierGood(record, to, context, signal);
+  if (!earlier.ok) return { done: false, message: earlier.trouble };
+  const { bundle, deployment, revision: then } = earlier.value;
+  journal.tell({ type: "command", command: "rollback", target: id, message: `to deployment ${deployment}` });
+  const commit = lastCommit(record, then, context);
+  const rolled = await rollOut({ application: id, bundle, stored: undefined, cause: "rollback", commit }, context, signal);
   switch (rolled.kind) {
     case "in-sync":
       return { done: true, message: `${id} runs that version already` };
@@ -213,34 +186,6 @@ async function rollBack(id: ApplicationId, to: number | undefined, context: Cont
       return { done: true, message: `${id} is back on ${short(revision)}, ${description}; it stays there until a commit changes it` };
     }
   }
-}
-
-async function aimOf(
-  record: ApplicationRecord,
-  to: number | undefined,
-  context: Context,
-  signal: AbortSignal,
-): Promise<DeploymentRecord | undefined> {
-  const { store } = context;
-  const good = (one: DeploymentRecord | undefined) =>
-    one?.application === record.id && (one.outcome === "deployed" || one.outcome === "repaired") && one.goal !== "absent";
-  if (to !== undefined) {
-    const one = store.deployment(to);
-    return good(one) ? one : undefined;
-  }
-  for (const one of store.deployments({ application: record.id, limit: 1000 }))
-    if (good(one) && one.goal !== record.lastGood) {
-      // What runs may be that very version, with its images held by a rollout that was undone.
-      const exact = await exactGoal(one, context, signal);
-      if (exact === undefined || exact.digest !== record.lastGood) return one;
-    }
-  return undefined;
-}
-
-/** The bundle of a deployment, with the images that it ran; undefined where it is no longer kept. */
-async function exactGoal({ application, goal }: DeploymentRecord, context: Context, signal: AbortSignal): Promise<Bundle | undefined> {
-  if (goal === "absent" || context.store.bundle(goal) === undefined) return undefined;
-  return exactly(application, goal, context, signal);
 }
 
 function syncReport(names: readonly SourceName[], waited: boolean, { store, clock }: Context): SyncReport {

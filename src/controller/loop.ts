@@ -11,6 +11,7 @@ import { tellHealing } from "./heal.ts";
 import { linked } from "./linked.ts";
 import { failed, finishInterrupted, pass, type Occasion } from "./pass.ts";
 import { HostAway } from "./reach.ts";
+import { Vigil } from "./vigil.ts";
 
 interface Schedule {
   readonly source: Source;
@@ -27,7 +28,7 @@ const overdue = 120_000;
 const longestSilence = 900_000;
 
 /**
- * Invariants: at most one pass or command runs at any time; a command starts as soon as the running one is over; every source is
+ * Invariants: at most one pass, look or command runs at any time; a command starts as soon as the running one is over; every source is
  * polled at its interval, or later by its backoff; `run` ends only when its signal is aborted.
  */
 export class Loop {
@@ -37,6 +38,7 @@ export class Loop {
   #wake = new AbortController();
   #busySince: number | undefined;
   readonly #firstPasses: Set<SourceName>;
+  readonly #vigil: Vigil;
 
   constructor(context: Context) {
     this.#context = context;
@@ -45,6 +47,7 @@ export class Loop {
     const track = () => now + context.config.quadlet.trackInterval * context.clock.chance();
     this.#schedules = context.config.sources.map((source) => ({ source, next: now, nextDrift: now, nextTrack: track() }));
     this.#firstPasses = new Set(context.config.sources.map((source) => source.name));
+    this.#vigil = new Vigil(context);
   }
 
   /**
@@ -58,23 +61,33 @@ export class Loop {
     for (const { id } of this.#context.store.applications())
       for (const { service, health } of this.#context.store.health(id))
         this.#context.journal.tell({ type: "health", application: id, service, health });
+    this.#vigil.begin(signal);
+    this.#context.unseen.tell(() => {
+      this.#wake.abort();
+    });
     await this.#work(() => stayOnTrial(this.#context, signal), signal);
     await this.#work(() => finishInterrupted(1, this.#context, signal), signal);
     let isClear = false;
     for (;;) {
       signal.throwIfAborted();
       isClear ||= await clearHandover(this.#context, signal);
+      this.#vigil.refresh(signal);
       const command = this.#queue.shift();
       if (command !== undefined) {
         await this.#work(() => command(signal), signal);
         continue;
       }
       const due = this.#nextDue();
-      const wait = due === undefined ? longestWork : due.next - this.#context.clock.monotonic();
-      if (due !== undefined && wait <= 0) {
+      const now = this.#context.clock.monotonic();
+      const wait = due === undefined ? longestWork : due.next - now;
+      const watch = this.#vigil.next - now;
+      if (watch <= 0 && watch <= wait) {
+        await this.#work(() => this.#vigil.look(signal), signal);
+        await this.#listen(signal);
+      } else if (due !== undefined && wait <= 0) {
         await this.#poll(due, signal);
         await this.#listen(signal);
-      } else await this.#idle(wait, signal);
+      } else await this.#idle(Math.min(wait, watch), signal);
     }
   }
 

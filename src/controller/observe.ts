@@ -39,6 +39,8 @@ export interface Look extends Goal {
   readonly inherited?: ReadonlyMap<ServiceName, StartRecord>;
   /** What is to be taken over of a person's, beside what is on the way already. */
   readonly adopting?: readonly Adoption[];
+  /** Services that run and are to be restarted because they are not well, with the reason. */
+  readonly unwell?: ReadonlyMap<ServiceName, string> | undefined;
 }
 
 export async function observe(goal: Look, context: Context, signal: AbortSignal): Promise<Observation> {
@@ -93,7 +95,9 @@ export async function observe(goal: Look, context: Context, signal: AbortSignal)
       files,
       inventory,
       known: known.flatMap((bundle) => bundle.units),
-      services: new Map(readings.map(([service, reading]) => [service, observedService(reading)])),
+      services: new Map(
+        readings.map(([service, reading]) => [service, { ...observedService(reading), unwell: goal.unwell?.get(service) }]),
+      ),
       enabled,
       dependents,
       reloadPending: store.reloadPending(),

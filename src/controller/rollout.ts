@@ -52,6 +52,10 @@ export interface Order {
   readonly passedOn?: ReadonlySet<ServiceName>;
   /** The last word before anything is touched: the reason against the plan, if any. */
   readonly permit?: (made: Plan) => string | undefined;
+  /** Services that run and are not well, with the reason: what shall run is restarted for it. */
+  readonly unwell?: ReadonlyMap<ServiceName, string>;
+  /** Set when the last good is gone back from, to `bundle`, an earlier one: why. It is the end of a rollout that failed late. */
+  readonly because?: string;
   readonly commit: { readonly revision: Revision; readonly ref: string; readonly author: string; readonly subject: string };
 }
 
@@ -76,7 +80,7 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
   if (hindered !== undefined) return { kind: "held", why: hindered };
   const adopting = target === fallback || order.bundle === undefined ? [] : await adoptionsOf(order.bundle, context, signal);
   const inherited = inheritance(goal, context);
-  const observation = await observe({ ...goal, adopting, inherited }, context, signal);
+  const observation = await observe({ ...goal, adopting, inherited, unwell: order.unwell }, context, signal);
   const made = plan(goal, observation.observed);
   if (made.conflicts.length > 0) {
     for (const [service, record] of observation.remembered)
@@ -106,15 +110,21 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
     if (order.stored !== undefined) store.saveBundle(order.stored);
     const { application, cause } = order;
     const reasons = [...made.steps, ...made.afterwards].map((step) => `${step.kind} ${targetOf(step)}: ${step.because}`);
-    const deployment = store.beginDeployment({ application, ...order.commit, cause, goal: target, startedAt, reasons });
-    const attempt = { deployment, application, revision: order.commit.revision, cause, goal: target, fallback, startedAt, recoveries: 0 };
-    const begun = applying(attempt);
+    const ends = order.because === undefined ? { goal: target, fallback } : { goal: fallback, fallback: target };
+    const deployment = store.beginDeployment({ application, ...order.commit, cause, goal: ends.goal, startedAt, reasons });
+    const attempt = { deployment, application, revision: order.commit.revision, cause, ...ends, startedAt, recoveries: 0 };
+    const begun = order.because === undefined ? applying(attempt) : reverting(applying(attempt), order.because);
     store.saveRollout(begun);
+    if (begun.phase === "reverting") noteTurn(begun, context);
     saveAdoptions(adopting, attempt, context);
     takeOver(goal, inherited, context);
     saveIntention(made, goal, observation, context);
     return begun;
   });
+  if (intention.phase === "reverting") {
+    const bundles = [bundleOf(intention.goal, context), order.bundle].filter((one) => one !== undefined);
+    await keepEvidence({ deployment: intention.deployment, services: [...(order.unwell?.keys() ?? [])], bundles }, context, signal);
+  }
   return { kind: "settled", settled: await goOn(intention, { plan: made, passedOn }, context, signal) };
 }
 
@@ -156,14 +166,18 @@ async function goOn(first: Applying | Reverting, course: Course, context: Contex
   }
 }
 
-function save(next: Rollout, before: Rollout, { store }: Context): void {
+function save(next: Rollout, before: Rollout, context: Context): void {
+  const { store } = context;
   store.atomically(() => {
     store.saveRollout(next);
-    if (next.phase !== "reverting" || before.phase === "reverting") return;
-    // In history it parts the steps there from those back.
-    const target = next.fallback === "absent" ? "nothing" : "last good";
-    store.addStep(next.deployment, { kind: "go-back", target, because: next.because, ms: 0, error: null });
+    if (next.phase === "reverting" && before.phase !== "reverting") noteTurn(next, context);
   });
+}
+
+/** In history it parts the steps there from those back. */
+function noteTurn({ deployment, fallback, because }: Reverting, { store }: Context): void {
+  const target = fallback === "absent" ? "nothing" : "last good";
+  store.addStep(deployment, { kind: "go-back", target, because, ms: 0, error: null });
 }
 
 function advance(rollout: Rollout, course: Course, context: Context, signal: AbortSignal): Promise<Rollout | Settled> {

@@ -116,7 +116,13 @@ function recordOf(settled: Settled, live: Target, verification: Verification | u
   const held = before?.outcome === "failed" ? undefined : before?.held;
   return {
     id: settled.application,
-    revision: good || isLeftNow ? settled.revision : before?.revision,
+    // What was good until now may have been gone back from.
+    revision:
+      good || isLeftNow
+        ? settled.revision
+        : live === "absent" || live === before?.lastGood
+          ? before?.revision
+          : store.bundle(live)?.revision,
     lastGood: live === "absent" ? undefined : live,
     desired: before?.desired,
     ...(waits ? { outcome: before.outcome, since: before.since, message: before.message, held } : said),

@@ -9,6 +9,7 @@ import { reasonOf } from "../core/result.ts";
 import type { ApplicationStatus, EventEntry, HistoryEntry, SourceStatus, StatusReport, UnitStatus } from "../core/report.ts";
 import type { ApplicationRecord, DeploymentRecord, EventRow, ServiceState, SourceRecord, Store } from "../ports.ts";
 import type { Bundles, Context } from "./context.ts";
+import { flappingOf } from "./health.ts";
 import { linked } from "./linked.ts";
 import { suspensionOf } from "./schedule.ts";
 import { lastGoods, takeSurvey } from "./survey.ts";
@@ -124,6 +125,7 @@ function applicationStatus(record: ApplicationRecord, { store, bundles, now, liv
   const quarantine = store.quarantined(record.id).find(({ digest }) => digest === record.desired?.digest);
   const rollout = store.rollouts().find((one) => one.application === record.id);
   const suspended = suspensionOf(record.id, store, now);
+  const said = [record.message, flappingOf(record.id, store, now)].filter((one) => one !== undefined);
   return {
     name: application,
     source,
@@ -132,7 +134,7 @@ function applicationStatus(record: ApplicationRecord, { store, bundles, now, liv
     since: record.since.toISOString(),
     health: units.length === 0 ? record.health : worst(units.map((unit) => unit.health)),
     phase: rollout?.phase ?? null,
-    message: record.message ?? null,
+    message: said.length === 0 ? null : said.join("; "),
     held: isTried(record) && record.held !== undefined ? { why: record.held.why, until: record.held.until?.toISOString() ?? null } : null,
     quarantined:
       quarantine === undefined ? null : { digest: quarantine.digest, reason: quarantine.reason, since: quarantine.since.toISOString() },

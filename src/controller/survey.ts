@@ -1,16 +1,19 @@
 /** A look at the host for drift: all applications' services and containers asked for at once, and only what differs dealt with. */
 
 import type { Bundle } from "../core/bundle.ts";
+import type { ServiceName } from "../core/names.ts";
 import type { ApplicationRecord } from "../ports.ts";
-import { guarded, repair } from "./act.ts";
+import { guarded } from "./act.ts";
 import type { Context } from "./context.ts";
 import type { Survey } from "./observe.ts";
 import { isSecret } from "./podman-secrets.ts";
+import { care, repair, sight } from "./repair.ts";
 import { seenObjects } from "./volumes.ts";
 import { inOrder, needs } from "../core/order.ts";
 
 /** Repairs what differs from the last good, application by application, and measures what changes by itself. */
 export async function repairAll(records: readonly ApplicationRecord[], context: Context, signal: AbortSignal): Promise<void> {
+  context.unseen.lookedAt(servicesOf(records, context));
   // One question for all; where it fails, each application tells so.
   const taken = takeSurvey(lastGoods(records, context), context, signal);
   for (const record of usedFirst(records, context))
@@ -23,6 +26,34 @@ export async function repairAll(records: readonly ApplicationRecord[], context: 
       signal.throwIfAborted();
     },
   );
+}
+
+/** At once, in applications. */
+const probedAtOnce = 8;
+
+/**
+ * Asks the probes of what runs, and deals with what is not well: less than `repairAll`, since no file is looked at. A service that is found
+ * down is repaired.
+ */
+export async function probeAll(records: readonly ApplicationRecord[], context: Context, signal: AbortSignal): Promise<void> {
+  if (records.length === 0) return;
+  context.unseen.lookedAt(servicesOf(records, context));
+  const survey = await takeSurvey(lastGoods(records, context), context, signal);
+  for (let from = 0; from < records.length; from += probedAtOnce) {
+    const some = records.slice(from, from + probedAtOnce).map((record) => ({ record, sighted: sight(record, survey, context, signal) }));
+    await Promise.allSettled(some.map(({ sighted }) => sighted));
+    for (const { record, sighted } of some)
+      await guarded(
+        { application: record.id, outcome: "failed" },
+        async () => care(record, { sighted: await sighted, survey }, context, signal),
+        context,
+        signal,
+      );
+  }
+}
+
+function servicesOf(records: readonly ApplicationRecord[], context: Context): readonly ServiceName[] {
+  return lastGoods(records, context).flatMap(({ units }) => units.map(({ service }) => service));
 }
 
 /** What all these bundles' services and objects are now. */

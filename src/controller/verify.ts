@@ -8,7 +8,7 @@ import type { ServiceName } from "../core/names.ts";
 import { isMissing } from "../core/objects.ts";
 import { dependsOn } from "../core/order.ts";
 import { reasonOf } from "../core/result.ts";
-import { follow, isUp, mostTelling, newTrack, verdict, type Look, type Track, type Verdict } from "../core/verdict.ts";
+import { follow, glimpsed, isUp, mostTelling, newTrack, verdict, type Look, type Track, type Verdict } from "../core/verdict.ts";
 import { blame, excused, inLevels, needsAmong, type Needs } from "../core/waiting.ts";
 import type { ContainerState, ServiceState } from "../ports.ts";
 import { liveBundles, type Context } from "./context.ts";
@@ -53,10 +53,13 @@ export async function verify(subjects: Subjects, since: Date, present: Context, 
     ),
   );
   const { watched, needs } = withNeeded(own, context);
+  const services = new Set(watched.map(({ unit }) => unit.service));
+  context.unseen.expect(services);
   let containers: ReadonlyMap<ServiceName, ContainerState> = new Map();
   for (;;) {
     let blind = false;
     try {
+      context.unseen.lookedAt(services);
       containers = await lookAt({ watched, needs }, undefined, context, signal);
     } catch (error) {
       // systemd or Podman that can't be asked says nothing about the units; their deadlines go on.
@@ -78,20 +81,59 @@ export async function verify(subjects: Subjects, since: Date, present: Context, 
     }
     if (verdicts.every((one) => one.health === "healthy"))
       return { verdicts: told, containers, trouble: undefined, need: undefined, culprits: [] };
-    await context.clock.sleep(Math.max(1, Math.min(...own.map((one) => nextLook(one, now)))), signal);
+    await context.unseen.sleep(Math.max(1, Math.min(...own.map((one) => nextLook(one, now)))), services, signal);
   }
 }
 
-/** One look at each unit of what has been healthy before, for status and for drift checks: nothing is waited for, and it must do. */
-export async function lookOnce(
-  { bundle, survey }: { readonly bundle: Bundle; readonly survey?: Survey | undefined },
+/** What has been healthy before. */
+interface Known {
+  readonly bundle: Bundle;
+  readonly survey?: Survey | undefined;
+}
+
+/** One look at each unit of what has been healthy before, for status: nothing is waited for, and it must do. */
+export async function lookOnce(known: Known, context: Context, signal: AbortSignal): Promise<readonly Verdict[]> {
+  return (await look(known, seasoned, context, signal)).verdicts;
+}
+
+/** Failures in a row by service, up to the last look. */
+export type Failures = ReadonlyMap<ServiceName, number>;
+
+/**
+ * One look of many: a unit is unhealthy when it has failed at so many in a row as its `failure_threshold` says, and until then it is as if it
+ * were starting. One that is down, or that Podman has called unhealthy, is so at once: Podman has counted itself.
+ */
+export async function lookAgain(
+  known: Known & { readonly before: Failures },
+  context: Context,
+  signal: AbortSignal,
+): Promise<{ readonly verdicts: readonly Verdict[]; readonly failures: Failures }> {
+  const counted = (one: Watched): Watched => {
+    const { by, patience } = one.check;
+    const fresh = seasoned(one);
+    const failureThreshold = by === "podman" ? 1 : patience.failureThreshold;
+    const failures = known.before.get(one.unit.service) ?? 0;
+    return {
+      ...fresh,
+      check: { ...fresh.check, patience: { ...fresh.check.patience, failureThreshold } },
+      track: { ...fresh.track, failures },
+    };
+  };
+  return look(known, counted, context, signal);
+}
+
+async function look(
+  { bundle, survey }: Known,
+  prepared: (one: Watched) => Watched,
   present: Context,
   signal: AbortSignal,
-): Promise<readonly Verdict[]> {
+): Promise<{ readonly verdicts: readonly Verdict[]; readonly failures: Failures }> {
   const context = { ...present, clock: steady(present.clock) };
-  const { own, watched, needs } = seasonedWith(bundle, context);
+  const { own, watched, needs } = preparedWith(bundle, prepared, context);
   await lookAt({ watched, needs }, survey, context, signal);
-  return excused(judgeAll(watched, context.clock.now()), needs).slice(0, own.length);
+  const verdicts = excused(judgeAll(watched, context.clock.now()), needs).slice(0, own.length);
+  const failing = own.flatMap(({ unit, track }): [ServiceName, number][] => (track.failures > 0 ? [[unit.service, track.failures]] : []));
+  return { verdicts, failures: new Map(failing) };
 }
 
 /**
@@ -100,7 +142,7 @@ export async function lookOnce(
  */
 export async function unmetNeed(bundle: Bundle, present: Context, signal: AbortSignal): Promise<string | undefined> {
   const context = { ...present, clock: steady(present.clock) };
-  const { own, watched, needs } = seasonedWith(bundle, context);
+  const { own, watched, needs } = preparedWith(bundle, seasoned, context);
   if (watched.length === own.length) return undefined;
   await lookAt({ watched, needs }, undefined, context, signal);
   const verdicts = excused(judgeAll(watched, context.clock.now()), needs);
@@ -108,8 +150,12 @@ export async function unmetNeed(bundle: Bundle, present: Context, signal: AbortS
   return needText(bad, watched.slice(own.length));
 }
 
-function seasonedWith(bundle: Bundle, context: Steady): { readonly own: readonly Watched[] } & ReturnType<typeof withNeeded> {
-  const own = watch(bundle, { since: context.clock.now(), refreshed: new Set() }, context).map(seasoned);
+function preparedWith(
+  bundle: Bundle,
+  prepared: (one: Watched) => Watched,
+  context: Steady,
+): { readonly own: readonly Watched[] } & ReturnType<typeof withNeeded> {
+  const own = watch(bundle, { since: context.clock.now(), refreshed: new Set() }, context).map(prepared);
   return { own, ...withNeeded(own, context) };
 }
 
@@ -254,7 +300,8 @@ async function lookAt(
           const sample = isBlocked ? undefined : await sampleOf(one, { state, container: byService.get(service) }, context, signal);
           const look = lookOf({ ...state, container: byService.get(service) }, sample, context.clock);
           const activeSince = latest(look.activeSince, one.refreshedAt);
-          one.track = follow(one.track, one.unit, one.check, { ...look, activeSince, lacksObject: lacking.has(service) });
+          const followed = follow(one.track, one.unit, one.check, { ...look, activeSince, lacksObject: lacking.has(service) });
+          one.track = isEarly ? glimpsed(one.track, followed) : followed;
           if (!isEarly) later(one, context);
         }
         if (verdict(one.track, one.unit, one.check, context.clock.now()).health === "healthy") healthy.add(service);

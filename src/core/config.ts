@@ -10,6 +10,7 @@ import { applicationPhase, unitPaces, type UnitPaces } from "./pace-config.ts";
 import { ownSchedule, scheduleLayer, type ScheduleLayer } from "./schedule-config.ts";
 import { applicationSecrets, hostSecrets, type AgeKey } from "./secrets-config.ts";
 import { varsTable, type VarsTable } from "./vars-config.ts";
+import { watchKeys, type Watching } from "./watch-config.ts";
 import { NameError, applicationName, sourceName, type SourceName } from "./names.ts";
 import { fixedKeys, fixedRef, strayRef, type FixedRef } from "./refs.ts";
 import { bytes } from "./size.ts";
@@ -121,6 +122,7 @@ export const applicationSettings = z.strictObject({
   phase: applicationPhase,
   unit: unitPaces,
   schedule: ownSchedule.prefault({}).describe("When changes of this application may go; the host's `[schedule]` must allow it too."),
+  ...watchKeys,
 });
 export type ApplicationSettings = z.infer<typeof applicationSettings>;
 
@@ -237,6 +239,7 @@ export function hostConfig(directories: Directories) {
             phase: applicationPhase,
             unit: unitPaces,
             schedule: scheduleHere,
+            ...watchKeys,
           }),
         )
         .default({})
@@ -319,6 +322,8 @@ export interface Config {
   };
   readonly images: { readonly prune: boolean };
   readonly health: Patience;
+  /** `interval`: between two rounds of probes, in milliseconds; 0: none of their own. */
+  readonly watch: Watching & { readonly interval: number };
   readonly applications: ReadonlyMap<
     string,
     {
@@ -330,6 +335,8 @@ export interface Config {
       readonly phase?: number | undefined;
       readonly unit?: UnitPaces;
       readonly schedule?: ScheduleLayer | undefined;
+      readonly watch?: Watching["action"] | undefined;
+      readonly watch_window?: number | undefined;
     }
   >;
   readonly vars: VarsTable;
@@ -407,6 +414,7 @@ export function configOf(raw: HostConfig): Config {
       startPeriod: raw.health.start_period,
       minHealthyTime: raw.health.min_healthy_time,
     },
+    watch: { interval: raw.health.watch_interval, action: raw.health.watch, window: raw.health.watch_window },
     applications: new Map(Object.entries(raw.application)),
     vars: raw.vars,
     policy: raw.policy,

@@ -3,6 +3,7 @@
 import { z } from "zod";
 
 import { duration, positive, secretReference } from "./config-values.ts";
+import { watchDefaults } from "./watch-config.ts";
 
 const patience = {
   deadline: positive.describe("A unit that is not healthy by then is unhealthy."),
@@ -26,6 +27,7 @@ export const healthDefaults = z.strictObject({
   failure_threshold: patience.failure_threshold.default(3),
   start_period: patience.start_period.default(0),
   min_healthy_time: patience.min_healthy_time.default(5000),
+  ...watchDefaults,
 });
 
 const prefix = z

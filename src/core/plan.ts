@@ -78,6 +78,8 @@ export interface ObservedService {
   readonly isRecorded: boolean;
   /** What it runs, or ran last; undefined where nobody can say. */
   readonly startedFrom: StartedFrom | undefined;
+  /** It runs, and is to be restarted because it is not well: why. */
+  readonly unwell?: string | undefined;
 }
 
 export interface StartedFrom {

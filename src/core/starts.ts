@@ -106,8 +106,12 @@ function moveOfRunning(unit: Unit, service: ObservedService, units: readonly Uni
   const changed = service.startedFrom?.digest !== unit.digest;
   switch (service.activity) {
     case "running":
-    case "changing":
-      return restartIfChanged(service, unit);
+    case "changing": {
+      const move = restartIfChanged(service, unit);
+      return service.unwell === undefined || move.verb !== "none"
+        ? move
+        : { verb: "restart", because: `it is unhealthy: ${service.unwell}` };
+    }
     case "stopped":
     case "failed": {
       if (unit.oneshot && !changed && service.succeeded) return still;

@@ -96,6 +96,16 @@ export function follow(track: Track, unit: Unit, check: Check, look: Look): Trac
 }
 
 /**
+ * A look before its time, since something has changed: it shows at once what has come up or died, but counts for no more than that. Of a
+ * service that systemd restarts, three looks in a row may see as many states of the one restart.
+ */
+export function glimpsed(before: Track, followed: Track): Track {
+  const passes = Math.min(followed.passes, Math.max(before.passes, 1));
+  const failures = Math.min(followed.failures, before.failures);
+  return { ...followed, passes, failures };
+}
+
+/**
  * What a track says now. Not healthy by the deadline is unhealthy; dead, or crashing again and again, is so before. One that was healthy
  * and is not at the last look is starting again: it has its failures in a row, and its deadline from then.
  */

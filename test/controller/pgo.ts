@@ -6,11 +6,13 @@ import { openStore } from "../../src/adapters/store/store.ts";
 import type { Commands } from "../../src/controller/commands.ts";
 import { Bundles, type Context } from "../../src/controller/context.ts";
 import { commands } from "../../src/controller/control.ts";
+import { Symptoms } from "../../src/controller/health.ts";
 import { Loop } from "../../src/controller/loop.ts";
 import { Reach } from "../../src/controller/reach.ts";
 import { stateRoom } from "../../src/controller/room.ts";
 import { Renderings } from "../../src/controller/rendering.ts";
 import { StateCopies } from "../../src/controller/heal.ts";
+import { Unseen } from "../../src/controller/unseen.ts";
 import { ImageWatch } from "../../src/controller/watch.ts";
 import { Timekeeping } from "../../src/controller/schedule.ts";
 import { configOf, hostConfig, type HostConfig } from "../../src/core/config.ts";
@@ -108,7 +110,7 @@ export class Pgo implements AsyncDisposable {
     this.#started = true;
     this.#life = new Life(this.faults);
     const life = this.#life;
-    const { git, host, podman, prober } = this.world.ports;
+    const { git, host, podman, prober, changes } = this.world.ports;
     const { clock } = this;
     const store = life.wrapSynchronous(this.store);
     const port = <Port extends object>(target: Port): Port => life.wrap(this.#noted(target));
@@ -129,6 +131,9 @@ export class Pgo implements AsyncDisposable {
       rendering: new Renderings({ secrets, decrypter: plainOnly, podman: reached.podman, mode: "rootful", config: this.#config, self }),
       images: new ImageWatch(),
       copies: new StateCopies(),
+      changes,
+      unseen: new Unseen(clock),
+      symptoms: new Symptoms(),
       handovers: life.wrap(this.handovers),
       reach: new Reach({ ...reached, journal, clock, room: stateRoom(this.#config) }),
       time: new Timekeeping(clock, this.store),

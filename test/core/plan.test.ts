@@ -557,3 +557,23 @@ suite("a drop-in that a person put beside a unit", () => {
     assert.deepEqual([...world.disk.keys()], [mine.path]);
   });
 });
+
+suite("a service that is not well", () => {
+  const unwell = (world: World, bundle: Bundle, names: readonly string[]) => {
+    const observed = world.observe(bundle);
+    const services = [...observed.services].map(([name, one]) => [name, names.includes(name) ? { ...one, unwell: "503" } : one] as const);
+    return explain(plan({ application: shop, bundle }, { ...observed, services: new Map(services) }).steps);
+  };
+
+  test("is restarted for that, alone, and says so", () => {
+    const { world, bundle } = deployed({ "web.container": web, "db.container": web });
+    assert.deepEqual(unwell(world, bundle, ["web.service"]), ["  restart web.service: it is unhealthy: 503"]);
+    assert.deepEqual(unwell(world, bundle, []), []);
+  });
+
+  test("is restarted once where it has changed too, for the change", () => {
+    const { world } = deployed({ "web.container": web });
+    const next = bundleOf({ "web.container": web.replace("web:1", "web:2") });
+    assert.equal(unwell(world, next, ["web.service"]).at(-1), "  restart web.service: Image= changed in web.container");
+  });
+});

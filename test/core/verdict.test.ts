@@ -8,7 +8,7 @@ import fc from "fast-check";
 import type { Unit } from "../../src/core/bundle.ts";
 import type { Check, Patience, Sample } from "../../src/core/health.ts";
 import { serviceName } from "../../src/core/names.ts";
-import { follow, mostTelling, newTrack, verdict, type Look, type Verdict } from "../../src/core/verdict.ts";
+import { follow, glimpsed, mostTelling, newTrack, verdict, type Look, type Verdict } from "../../src/core/verdict.ts";
 import { bundleOf } from "./model.ts";
 import { httpProbe } from "./probe.ts";
 
@@ -366,5 +366,31 @@ suite("whatever is seen", () => {
         assert.deepEqual([said.health, said.final], ["unhealthy", true]);
       }),
     );
+  });
+});
+
+suite("a look before its time, since something has changed", () => {
+  const down = (second: number) => look(second, { active: "activating", sub: "auto-restart", result: "exit-code", up: undefined });
+  const healthy = follow(newTrack(start), unit("web.container"), process, look(10));
+  const glimpse = (track: typeof healthy, seen: Look) => glimpsed(track, follow(track, unit("web.container"), process, seen));
+
+  test("counts no failures: of one restart by systemd it may see each state", () => {
+    const track = [down(10.1), down(10.2), down(10.3), down(10.4)].reduce(glimpse, healthy);
+    assert.equal(verdict(track, unit("web.container"), process, at(10.4)).health, "starting");
+    assert.equal(track.failures, 0);
+  });
+
+  test("sees at once what has come up, or is dead", () => {
+    assert.equal(verdict(glimpse(newTrack(start), look(6)), unit("web.container"), process, at(6)).health, "healthy");
+    const dead = glimpse(healthy, look(10.1, { active: "failed", sub: "failed", result: "exit-code", exitStatus: 1 }));
+    const found = verdict(dead, unit("web.container"), process, at(10.1));
+    assert.deepEqual([found.health, found.final], ["unhealthy", true]);
+  });
+
+  test("is one pass, however often it is made", () => {
+    const check = patient(process, { successThreshold: 3 });
+    const track = [6, 6.1, 6.2, 6.3].map((second) => look(second)).reduce(glimpse, newTrack(start));
+    assert.equal(track.passes, 1);
+    assert.equal(verdict(track, unit("web.container"), check, at(6.3)).health, "starting");
   });
 });

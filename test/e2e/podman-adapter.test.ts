@@ -5,7 +5,9 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import { openContainerChanges } from "../../src/adapters/podman/events.ts";
 import { openPodman } from "../../src/adapters/podman/podman.ts";
+import { serviceName } from "../../src/core/names.ts";
 import { podmanContract } from "../contracts/podman.ts";
 import { TestHost } from "../host/test-host.ts";
 import { registryProgram } from "./registry.ts";
@@ -111,6 +113,44 @@ for (const { suite, user, version } of [
       version,
       reachesNetworks: user === "root",
     });
+
+    await t.test(
+      "what happens to containers is heard, a health check only when it turns, and what was missed as anything",
+      // A user's Podman is the same one.
+      { skip: user !== "root" },
+      async (inner) => {
+        const stop = new AbortController();
+        const heard: (string | undefined)[] = [];
+        const known = (name: string) => (/^(?:turning|plain)\.service$/.test(name) ? serviceName(name) : undefined);
+        const hearing = openContainerChanges(socketOf(host)).hear({ known, heard: (one) => heard.push(one) }, stop.signal);
+        inner.after(async () => {
+          stop.abort();
+          await hearing;
+        });
+        /** What was heard of `turning` while this was done: all that came before another container's start, as events keep their order. */
+        const during = async (script: string) => {
+          heard.length = 0;
+          await host.sh(script);
+          await host.waitFor("the mark to be heard", async () => {
+            await host.sh("podman run --rm --network none --label PODMAN_SYSTEMD_UNIT=plain.service localhost/test/busybox:latest true");
+            return heard.includes("plain.service");
+          });
+          return heard.includes("turning.service");
+        };
+        await during("true");
+        const run =
+          "podman run --detach --name turning --label PODMAN_SYSTEMD_UNIT=turning.service --health-interval 1s --health-retries 1";
+        const check = "podman healthcheck run turning || true";
+        assert.ok(await during(`${run} --health-cmd "test ! -e /sick" localhost/test/busybox:latest sleep 1000; ${check}`), "it started");
+        assert.ok(!(await during(`${check}; ${check}; podman exec turning true`)), "nothing is new");
+        assert.ok(await during(`podman exec turning busybox touch /sick; ${check}`), "it turned");
+        assert.ok(!(await during(check)), "it stays so");
+        assert.ok(await during("podman kill turning"), "it ended");
+        await host.systemctl(["stop", "podman.service"]);
+        await host.waitFor("the next connection", () => Promise.resolve(heard.includes(undefined)));
+        assert.ok(await during("podman rm --force turning"), "it was removed");
+      },
+    );
 
     await t.test("a podman.socket that was restarted is a new file, and found again", async () => {
       const podman = open(t, host);

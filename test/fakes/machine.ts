@@ -84,6 +84,9 @@ export class Machine {
   /** Each start of a service, with what it was started from. */
   readonly started: { readonly service: ServiceName; readonly runs: string }[] = [];
   reloads = 0;
+  /** Called when a service has another ActiveState= than before, once that is known to somebody. */
+  readonly listeners = new Set<(service: ServiceName) => void>();
+  readonly #announced = new Map<ServiceName, string>();
   readonly #services = new Map<ServiceName, Service>();
   readonly #clock: Clock;
   #invocations = 0;
@@ -126,7 +129,9 @@ export class Machine {
       const why = this.start(needed);
       if (why !== undefined || this.#services.get(needed)?.active === "failed") return `job dependency (${needed}: ${why ?? "failed"})`;
     }
-    return this.#begin(name, service, service.unit);
+    const why = this.#begin(name, service, service.unit);
+    this.#announce();
+    return why;
   }
 
   stop(name: ServiceName): void {
@@ -140,6 +145,7 @@ export class Machine {
       service,
       ignored ? { active: "failed", result: "signal", exitStatus: 9 } : { active: "inactive", result: "success", exitStatus: 0 },
     );
+    this.#announce();
     if (service.unit === undefined && !ignored) this.#services.delete(name);
   }
 
@@ -327,8 +333,22 @@ export class Machine {
     if (service !== undefined) service.behaviour = behaviour;
   }
 
+  #announce(): void {
+    for (const [name, { active }] of this.#services) {
+      if (this.#announced.get(name) === active) continue;
+      this.#announced.set(name, active);
+      for (const listener of this.listeners) listener(name);
+    }
+  }
+
   /** Lets what was due happen: containers that end, systemd that restarts or gives up. */
   catchUp(): void {
+    this.#announce();
+    this.#letHappen();
+    this.#announce();
+  }
+
+  #letHappen(): void {
     for (const [name, service] of this.#services)
       for (let due = service.due; due !== undefined && due.at <= this.#now(); due = service.due) this.#happen(name, service, due);
   }

@@ -8,7 +8,7 @@ import { marked, placeOf } from "../../src/core/placing.ts";
 import { relativePath, revision, type ApplicationId, type RelativePath, type Revision, type ServiceName } from "../../src/core/names.ts";
 import { success, trouble, type Result } from "../../src/core/result.ts";
 import type { UnitVerification } from "../../src/core/unit-verify.ts";
-import type { Clock, Git, GitTrouble, Host, PlacedFile, Podman, Prober, ServiceState, Snapshot } from "../../src/ports.ts";
+import type { Changes, Clock, Git, GitTrouble, Host, PlacedFile, Podman, Prober, ServiceState, Snapshot } from "../../src/ports.ts";
 import { digestOfId, Machine, valuesOf, type Behaviour, type MachineFile } from "./machine.ts";
 import { generate } from "./quadlet-generator.ts";
 
@@ -24,6 +24,8 @@ export interface Ports {
   readonly host: Host;
   readonly podman: Podman;
   readonly prober: Prober;
+  /** Of units, and of containers as a test tells it. */
+  readonly changes: { readonly units: Changes; readonly containers: Changes };
 }
 
 export class World {
@@ -96,7 +98,52 @@ export class World {
       if (this.registryUp) this.#fetch(image);
     };
     const reachable = <Port extends object>(port: Port) => this.#reachable(port);
-    this.ports = { git: this.#git(), host: reachable(this.#host()), podman: reachable(this.#podman()), prober: this.#prober() };
+    this.ports = {
+      git: this.#git(),
+      host: reachable(this.#host()),
+      podman: reachable(this.#podman()),
+      prober: this.#prober(),
+      changes: this.#changes(),
+    };
+  }
+
+  /** Whether changes of units are told, as systemd does; without, pgo has only its looks. */
+  tellsChanges = false;
+  /** Tells of a container, as Podman does when its health check turns; with `undefined` that nobody could hear for a while. */
+  tell: ((service: ServiceName | undefined) => void) | undefined;
+
+  #changes(): Ports["changes"] {
+    const until = (signal: AbortSignal, end: () => void) =>
+      new Promise<void>((resolve) => {
+        const over = () => {
+          end();
+          resolve();
+        };
+        if (signal.aborted) over();
+        else signal.addEventListener("abort", over, { once: true });
+      });
+    return {
+      units: {
+        hear: (ears, signal) => {
+          const listener = (unit: ServiceName) => {
+            const service = this.tellsChanges && this.away === undefined ? ears.known(unit) : undefined;
+            if (service !== undefined) ears.heard(service);
+          };
+          this.machine.listeners.add(listener);
+          return until(signal, () => this.machine.listeners.delete(listener));
+        },
+      },
+      containers: {
+        hear: (ears, signal) => {
+          this.tell = (service) => {
+            if (service === undefined || ears.known(service) !== undefined) ears.heard(service);
+          };
+          return until(signal, () => {
+            this.tell = undefined;
+          });
+        },
+      },
+    };
   }
 
   /** Files can be written while systemd and Podman are away. */

@@ -45,6 +45,11 @@ export interface Connection {
   call(call: Call, ms: number, signal: AbortSignal): Promise<readonly unknown[]>;
   /** Hears a signal of systemd's Manager until the function that it answers is called; `heard` gets the signal's arguments. */
   listen(member: string, heard: (body: readonly unknown[]) => void, signal: AbortSignal): Promise<() => void>;
+  /**
+   * Hears of changes of all units, until the function that it answers is called: the unit's name and its ActiveState=. systemd tells each
+   * several times, and those of mounts and of Podman's own health checks too (257).
+   */
+  follow(heard: (unit: string, active: string) => void, signal: AbortSignal): Promise<() => void>;
 }
 
 /** systemd's own object. */
@@ -172,40 +177,68 @@ function connectionOf(bus: MessageBus): OpenConnection {
     return answer;
   };
 
+  const hear = async (rule: string, onMessage: (message: Message) => void, signal: AbortSignal): Promise<() => void> => {
+    const match = (method: string): Promise<readonly unknown[] | Refusal> =>
+      send(bus, "org.freedesktop.DBus", {
+        path: "/org/freedesktop/DBus",
+        interface: "org.freedesktop.DBus",
+        member: method,
+        signature: "s",
+        body: [rule],
+      });
+    bus.on("message", onMessage);
+    const stop = (): void => {
+      bus.removeListener("message", onMessage);
+      // The bus counts equal rules, and its answer matters to nobody.
+      if (!lost.signal.aborted) match("RemoveMatch").catch(() => undefined);
+    };
+    try {
+      const late = (): Error => new Error("the bus did not answer AddMatch");
+      await within(match("AddMatch"), { ms: callDeadline, late }, [signal, lost.signal]);
+    } catch (error) {
+      stop();
+      throw error;
+    }
+    return stop;
+  };
+
   return {
     lost: lost.signal,
     close,
     callAll,
     call,
-    async listen(member, heard, signal) {
+    listen(member, heard, signal) {
       const rule = `type='signal',sender='org.freedesktop.systemd1',path='${systemd1.path}',interface='${systemd1.interface}',member='${member}'`;
-      const match = (method: string): Promise<readonly unknown[] | Refusal> =>
-        send(bus, "org.freedesktop.DBus", {
-          path: "/org/freedesktop/DBus",
-          interface: "org.freedesktop.DBus",
-          member: method,
-          signature: "s",
-          body: [rule],
-        });
       const onMessage = (message: Message): void => {
         if (message.interface === systemd1.interface && message.member === member) heard(message.body as readonly unknown[]);
       };
-      bus.on("message", onMessage);
-      const stop = (): void => {
-        bus.removeListener("message", onMessage);
-        // The bus counts equal rules, and its answer matters to nobody.
-        if (!lost.signal.aborted) match("RemoveMatch").catch(() => undefined);
+      return hear(rule, onMessage, signal);
+    },
+
+    follow(heard, signal) {
+      const [properties, unit] = ["org.freedesktop.DBus.Properties", "org.freedesktop.systemd1.Unit"];
+      const rule = `type='signal',sender='org.freedesktop.systemd1',path_namespace='${unitPaths}',interface='${properties}',member='PropertiesChanged',arg0='${unit}'`;
+      const onMessage = (message: Message): void => {
+        if (message.interface !== properties || message.member !== "PropertiesChanged") return;
+        const [kind, changed] = message.body as unknown as readonly [string, Readonly<Record<string, unknown>>];
+        const active = kind === unit ? content(changed["ActiveState"]) : undefined;
+        if (typeof active === "string") heard(unitIn(message.path), active);
       };
-      try {
-        const late = (): Error => new Error("the bus did not answer AddMatch");
-        await within(match("AddMatch"), { ms: callDeadline, late }, [signal, lost.signal]);
-      } catch (error) {
-        stop();
-        throw error;
-      }
-      return stop;
+      return hear(rule, onMessage, signal);
     },
   };
+}
+
+const unitPaths = `${systemd1.path}/unit`;
+
+/** The name is the last part of the path: what is no letter or digit is `_` and its byte in hex (systemd's bus_label_escape). */
+function unitIn(path: string): string {
+  return decodeURIComponent(
+    path
+      .slice(unitPaths.length + 1)
+      .replace(/%/g, "%25")
+      .replace(/_([0-9a-f]{2})/g, "%$1"),
+  );
 }
 
 async function send(bus: MessageBus, destination: string, call: Call): Promise<readonly unknown[] | Refusal> {

@@ -3,7 +3,7 @@
 import { mkdir, rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 
-import type { Clock, Host, HostCommands } from "../../ports.ts";
+import type { Changes, Clock, Host, HostCommands } from "../../ports.ts";
 import { openAdopted } from "./adopted.ts";
 import { openHostCommands } from "./command.ts";
 import { openFiles } from "./files.ts";
@@ -37,6 +37,7 @@ export interface HostOptions {
 
 export interface LocalHost extends Host, HostCommands, AsyncDisposable {
   readonly run: Run;
+  readonly changes: Changes;
 }
 
 /** Removes what a crash left in the state directory, and connects; throws with the reason when systemd can't be reached. */

@@ -1,10 +1,11 @@
 /** systemd by its D-Bus interface (org.freedesktop.systemd1(5)): states of services, jobs and their results, reload, one-shots. */
 
 import { success, trouble, type Result } from "../../core/result.ts";
-import type { Host } from "../../ports.ts";
+import type { Changes, Host } from "../../ports.ts";
 import { Refusal, callDeadline, content, openBus, refusals, systemd1, within, type Call, type Connection } from "./bus.ts";
 import { queued, reasonFor, runOnce, type OneShot } from "./jobs.ts";
 import { servicesOf } from "./states.ts";
+import { openUnitChanges } from "./unit-changes.ts";
 
 export interface SystemdOptions {
   /** As in DBUS_SESSION_BUS_ADDRESS: `unix:path=/run/dbus/system_bus_socket`, `unix:path=/run/user/1000/bus`. */
@@ -18,6 +19,7 @@ export interface Systemd
     AsyncDisposable {
   /** Throws with the reason when systemd can't be reached. */
   connect(signal: AbortSignal): Promise<void>;
+  readonly changes: Changes;
   /** Runs a program as a transient unit until it ends, and gives its exit code. Throws if it does not end in time or could not be started. */
   oneshot(unit: OneShot, signal: AbortSignal): Promise<number>;
 }
@@ -38,6 +40,8 @@ export function openSystemd({ busAddress, mode }: SystemdOptions): Systemd {
   let lastReload: Promise<void> = Promise.resolve();
 
   return {
+    changes: openUnitChanges(bus),
+
     async connect(signal) {
       await bus.connection(signal);
     },

@@ -45,7 +45,7 @@ export class PodmanTrouble extends Error {
 }
 
 /** Libpod's API as of 5.0, which every Podman from 5.0 on speaks (it takes versions down to its MinAPIVersion, 4.0.0). */
-const prefix = "/v5.0.0/libpod";
+export const prefix = "/v5.0.0/libpod";
 const wholeLimit = 32 * 1024 * 1024;
 const endLimit = 64 * 1024;
 

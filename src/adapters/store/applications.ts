@@ -19,6 +19,7 @@ type Tables = Pick<
   | "release"
   | "saveHealth"
   | "health"
+  | "healthChanges"
 >;
 
 export function applicationTables(database: Database): Tables {
@@ -74,6 +75,13 @@ export function applicationTables(database: Database): Tables {
       });
     },
     health: (id) => healthOf(database, id),
+    healthChanges: (id, since) =>
+      database
+        .all("SELECT service, health, time FROM health_history WHERE application = :id AND time >= :since ORDER BY id", {
+          id,
+          since: since.toISOString(),
+        })
+        .map((row) => ({ service: serviceName(text(row, "service")), health: oneOf(row, "health", healths), at: date(row, "time") })),
   };
 }
 
@@ -91,6 +99,9 @@ const ofOneApplication = [
   "moved_images",
 ];
 
+/** Of one unit's health: one that turns all the time must not fill the database, nor push out what is known of others. */
+const mostChanges = 100;
+
 /** Looks before it writes: health is saved with each look at the host, and mostly nothing has changed. */
 function saveHealth(database: Database, id: ApplicationId, now: { readonly health: readonly UnitHealth[]; readonly at: Date }): void {
   const before = new Map(healthOf(database, id).map((unit) => [unit.service, unit]));
@@ -104,6 +115,11 @@ function saveHealth(database: Database, id: ApplicationId, now: { readonly healt
         `INSERT INTO health_history (application, service, health, checked_by, message, time)
          VALUES (:application, :service, :health, :checked_by, :message, :time)`,
         { ...saved, time: now.at.toISOString() },
+      );
+      database.run(
+        `DELETE FROM health_history WHERE application = :id AND service = :service AND id <=
+           (SELECT id FROM health_history WHERE application = :id AND service = :service ORDER BY id DESC LIMIT 1 OFFSET :most)`,
+        { id, service, most: mostChanges },
       );
     } else if (known.checkedBy !== checkedBy || known.message !== saved.message) {
       database.run(

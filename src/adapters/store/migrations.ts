@@ -275,4 +275,5 @@ const migrations: readonly string[] = [
     PRIMARY KEY (name, id)
   ) STRICT;
   `,
+  "CREATE INDEX health_history_by_service ON health_history (application, service, id);",
 ];

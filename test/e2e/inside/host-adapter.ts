@@ -125,6 +125,34 @@ test("systemd's count of restarts, and why a service ended, are in its state", a
   assert.deepEqual(trouble, { ok: false, trouble: `start killed.service: job failed (signal, SIGKILL): see ${journal} killed.service` });
 });
 
+test("a change of a known unit is heard once for each state, also one that nobody ordered, and nothing of others", async () => {
+  const known = unit("heard.service", "[Service]\nExecStart=/bin/sleep infinity\n");
+  const other = unit("unheard.service", "[Service]\nExecStart=/bin/sleep infinity\n");
+  await host.reload(never);
+  const stop = new AbortController();
+  const heard: (ServiceName | undefined)[] = [];
+  const hearing = host.changes.hear(
+    { known: (name) => (name === known ? known : undefined), heard: (one) => heard.push(one) },
+    stop.signal,
+  );
+  // What a call of ours causes is heard before its answer; the first one only says that the listening has begun.
+  for (let tries = 0; heard.length === 0 && tries < 100; tries++) await host.job("restart", known, never);
+  assert.ok((await host.job("start", known, never)).ok);
+  heard.length = 0;
+  assert.ok((await host.job("start", other, never)).ok);
+  await host.reload(never);
+  assert.deepEqual(heard, [], "neither another unit's start nor a reload is a change of it");
+  systemctl("kill", "--signal=SIGKILL", known);
+  for (let tries = 0; (await state(known)).active !== "failed" && tries < 100; tries++)
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.deepEqual(heard, [known], "it failed");
+  await host.resetFailed(known, never);
+  assert.ok((await host.job("start", known, never)).ok);
+  assert.deepEqual(heard, [known, known, known], "it was set back, and became active");
+  stop.abort();
+  await hearing;
+});
+
 test("a job that fails tells systemd's result and where to read on", async () => {
   await live(file("broken.container", container("", "localhost/test/absent:1")));
   assert.deepEqual(await host.job("restart", serviceName("broken.service"), never), {
