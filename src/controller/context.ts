@@ -18,6 +18,7 @@ import type { Clock, Git, Handovers, Host, Journal, Podman, Prober, Sealed, Secr
 import type { StateCopies } from "./heal.ts";
 import type { Reach } from "./reach.ts";
 import type { Moment, Renderings } from "./rendering.ts";
+import type { Resources } from "./resources.ts";
 import type { ImageWatch } from "./watch.ts";
 import type { Timekeeping } from "./schedule.ts";
 
@@ -40,6 +41,7 @@ export interface Context {
   readonly time: Timekeeping;
   readonly rendering: Renderings;
   readonly images: ImageWatch;
+  readonly resources: Resources;
   readonly copies: StateCopies;
   /** Shows a service's log when its name is put behind: `journalctl -u`. */
   readonly logs: string;

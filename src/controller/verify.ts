@@ -87,7 +87,7 @@ export async function lookOnce(
   signal: AbortSignal,
 ): Promise<readonly Verdict[]> {
   const { own, watched, needs } = seasonedWith(bundle, context);
-  await lookAt({ watched, needs }, survey, context, signal);
+  await lookAt({ watched, needs, isSlow: true }, survey, context, signal);
   return excused(judgeAll(watched, context.clock.now()), needs).slice(0, own.length);
 }
 
@@ -218,7 +218,8 @@ function nextLook({ check, track, wait, askedAt }: Watched, now: Date): number {
 }
 
 async function lookAt(
-  { watched, needs }: { readonly watched: readonly Watched[]; readonly needs: Needs },
+  /** `isSlow`: what is no part of a rollout, whose containers are too young to be measured. */
+  { watched, needs, isSlow = false }: { readonly watched: readonly Watched[]; readonly needs: Needs; readonly isSlow?: boolean },
   survey: Survey | undefined,
   context: Context,
   signal: AbortSignal,
@@ -247,7 +248,10 @@ async function lookAt(
           const sample = isBlocked ? undefined : await sampleOf(one, { state, container: byService.get(service) }, context, signal);
           const look = lookOf(state, byService, service, sample, context.clock.now());
           const activeSince = latest(look.activeSince, one.refreshedAt);
-          one.track = follow(one.track, one.unit, one.check, { ...look, activeSince, lacksObject: lacking.has(service) });
+          one.track = follow(one.track, one.unit, one.check, {
+            ...{ ...look, activeSince, lacksObject: lacking.has(service) },
+            excess: isSlow ? context.resources.excess(service, byService.get(service)?.id) : undefined,
+          });
           if (!isEarly) later(one, context);
         }
         if (verdict(one.track, one.unit, one.check, context.clock.now()).health === "healthy") healthy.add(service);

@@ -310,7 +310,8 @@ export interface Config {
     readonly trackDigests: boolean;
     readonly trackInterval: number;
   };
-  readonly health: Patience;
+  /** `resources`: whether what containers use is read of all of them. */
+  readonly health: Patience & { readonly resources: boolean };
   readonly applications: ReadonlyMap<
     string,
     {
@@ -397,6 +398,7 @@ export function configOf(raw: HostConfig): Config {
       failureThreshold: raw.health.failure_threshold,
       startPeriod: raw.health.start_period,
       minHealthyTime: raw.health.min_healthy_time,
+      resources: raw.health.resources,
     },
     applications: new Map(Object.entries(raw.application)),
     vars: raw.vars,
