@@ -29,6 +29,7 @@ import { Loop } from "./controller/loop.ts";
 import { Reach } from "./controller/reach.ts";
 import { stateRoom } from "./controller/room.ts";
 import { Renderings } from "./controller/rendering.ts";
+import { Resources } from "./controller/resources.ts";
 import { Timekeeping } from "./controller/schedule.ts";
 import { Unseen } from "./controller/unseen.ts";
 import { ImageWatch } from "./controller/watch.ts";
@@ -91,6 +92,7 @@ export async function openContext(config: Config, places: Places, environment: N
     keyedDigest: await openKeyedDigest(`${config.state.directory}/digest.key`, signal),
     rendering: new Renderings({ secrets, podman, config, decrypter: openDecrypter(age), mode: places.mode, self }),
     images: new ImageWatch(),
+    resources: new Resources(),
     copies: new StateCopies(),
     reach: new Reach({ host, podman, journal, clock, room: stateRoom(config) }),
     changes: { units: host.changes, containers: openContainerChanges(podmanSocket(places, environment)) },

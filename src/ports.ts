@@ -16,6 +16,7 @@ import type { Pull } from "./core/pulls.ts";
 import type { ApplicationId, Digest, RelativePath, Revision, ServiceName, SourceName } from "./core/names.ts";
 import type { Aside, SeenVolume } from "./core/objects.ts";
 import type { SealedFiles } from "./core/rendering.ts";
+import type { ContainerFigures } from "./core/resources.ts";
 import type { Result } from "./core/result.ts";
 import type { PulledImage } from "./core/superseded.ts";
 import type { Vars } from "./core/substitute.ts";
@@ -153,6 +154,10 @@ export interface Host {
   journal(service: ServiceName, lines: number, signal: AbortSignal): Promise<Result<readonly string[], string>>;
   /** No error if the unit is unknown. */
   resetFailed(service: ServiceName, signal: AbortSignal): Promise<void>;
+  /** `MemoryMax=` in bytes, of those that have one. */
+  memoryLimits(names: readonly ServiceName[], signal: AbortSignal): Promise<ReadonlyMap<ServiceName, number>>;
+  /** How often the kernel has killed processes of services for want of memory since the host was booted, of those where it did. */
+  oomKills(signal: AbortSignal): Promise<Result<ReadonlyMap<ServiceName, number>, string>>;
   /** systemd's own environment block, which it gives to every service (systemctl(1), show-environment). */
   managerEnvironment(signal: AbortSignal): Promise<ReadonlyMap<string, string>>;
 }
@@ -254,6 +259,8 @@ export interface Podman {
   removeImage(image: string, signal: AbortSignal): Promise<Result<void, string>>;
   /** Whether any container, of a service or not, running or not, was made of an image, or of one that was built on it. */
   isImageUsed(id: string, signal: AbortSignal): Promise<boolean>;
+  /** What all containers that run use, by id: one question, which takes some milliseconds for each. */
+  stats(signal: AbortSignal): Promise<ReadonlyMap<string, ContainerFigures>>;
   version(signal: AbortSignal): Promise<string>;
   /** Where images and containers are kept, and how many bytes are free there. */
   storage(signal: AbortSignal): Promise<{ readonly directory: string; readonly free: number }>;

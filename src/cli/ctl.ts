@@ -7,7 +7,8 @@ import { renderCommand, renderEvents, renderPlan, renderStatus, renderSync, rend
 import { cleaned, wrap, type View } from "./text.ts";
 
 export type CtlCommand = { readonly json: boolean } & (
-  | { readonly name: "status" | "version" }
+  | { readonly name: "version" }
+  | { readonly name: "status"; readonly resources?: true }
   | { readonly name: "plan"; readonly target: string | undefined }
   | { readonly name: "sync"; readonly target: string | undefined; readonly wait: boolean; readonly now?: true }
   | { readonly name: "history"; readonly target: string | undefined; readonly limit: number }
@@ -119,7 +120,7 @@ function tell(command: CtlCommand, value: unknown, terminal: Terminal): ExitCode
   };
   switch (command.name) {
     case "status":
-      print(value as StatusReport, renderStatus);
+      print(value as StatusReport, (report, view) => renderStatus(report, view, command.resources));
       return exit.done;
     case "version":
       print(value as VersionReport, renderVersion);

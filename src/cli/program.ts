@@ -232,7 +232,11 @@ rolled back or held (plan, sync --wait), 4 changes pending (plan), 5 pgo can't b
   const ask = (command: CtlWithoutJson, { json = false }: { readonly json?: boolean }): Promise<void> =>
     run(actions.ctl({ ...command, json }, { socket: program.opts<{ socket?: string }>().socket }, signal));
 
-  add("status", "what runs, from which revision, and how healthy it is").action((options: Json) => ask({ name: "status" }, options));
+  add("status", "what runs, from which revision, and how healthy it is")
+    .option("--resources", "and what each container uses, as of the last look for drift")
+    .action((options: Json & { resources?: true }) =>
+      ask({ name: "status", ...(options.resources === true ? { resources: true } : {}) }, options),
+    );
   add("plan [target]", "what a sync would change, with reasons and diffs; changes nothing").action(
     (target: string | undefined, options: Json) => ask({ name: "plan", target }, options),
   );

@@ -10,12 +10,15 @@ import type {
   PlanReport,
   SourceStatus,
   StatusReport,
+  UnitStatus,
 } from "../core/report.ts";
 import type { SyncReport, VersionReport } from "../core/report.ts";
+import { usageText } from "../core/resources.ts";
 import type { Outcome } from "../core/rollout.ts";
 import { absolute, paint, relative, table, wrap, type Cell, type Tone, type View } from "./text.ts";
 
-export function renderStatus(report: StatusReport, view: View): string {
+/** `resources`: with what each unit's containers use. */
+export function renderStatus(report: StatusReport, view: View, resources = false): string {
   const { host, version, healthy, trouble, healed, sources, applications, pulls } = report;
   const word = healthy ? paint("healthy", "good", view) : paint("not healthy", "bad", view);
   const rows = applications.map((one) => [
@@ -42,7 +45,7 @@ export function renderStatus(report: StatusReport, view: View): string {
       : applications.flatMap((one, index) => {
           const isAll = sources.some(({ name, suspended }) => name === one.source && suspended !== null);
           const resume = isAll ? one.source : label(one, applications);
-          return [lines[index] ?? "", ...details({ ...one, resume }, applications, view)];
+          return [lines[index] ?? "", ...details({ ...one, resume, resources }, applications, view)];
         })),
     ...(pulls.length === 0 ? [] : ["", ...pulls.flatMap(({ message }) => wrap(message, 0, view))]),
   ]);
@@ -68,7 +71,11 @@ function sourceLines(sources: readonly SourceStatus[], view: View): string[] {
 }
 
 /** What there is to say of an application below its line: units, and why it is not as it should be, with the command that helps. */
-function details(one: ApplicationStatus & { readonly resume: string }, all: readonly ApplicationStatus[], view: View): string[] {
+function details(
+  one: ApplicationStatus & { readonly resume: string; readonly resources: boolean },
+  all: readonly ApplicationStatus[],
+  view: View,
+): string[] {
   const { held, quarantined, suspended } = one;
   const target = label(one, all);
   const notes = [
@@ -97,9 +104,26 @@ function details(one: ApplicationStatus & { readonly resume: string }, all: read
     view,
   );
   return [
-    ...one.units.flatMap(({ message }, index) => [units[index] ?? "", ...(message === null ? [] : wrap(message, 6, view))]),
+    ...one.units.flatMap((unit, index) => [
+      units[index] ?? "",
+      ...(unit.message === null ? [] : wrap(unit.message, 6, view)),
+      ...(one.resources ? resourceLines(unit.resources, view) : []),
+    ]),
     ...notes.flatMap((note) => wrap(note, 4, view, 2)),
   ];
+}
+
+function resourceLines(resources: UnitStatus["resources"], view: View): string[] {
+  if (resources === null) return [];
+  const { at, memoryBytes, memoryLimitBytes, cpuPercent, restarts, oomKills, lacking } = resources;
+  const text = usageText({
+    memory: memoryBytes ?? undefined,
+    memoryLimit: memoryLimitBytes ?? undefined,
+    cpu: cpuPercent === null ? undefined : cpuPercent / 100,
+    restarts,
+    oomKills: oomKills ?? undefined,
+  });
+  return [...wrap(`${text} (${relative(at, view.now)})`, 6, view), ...lacking.flatMap((line) => wrap(line, 6, view))];
 }
 
 /** With the time itself where it is a while until then. */

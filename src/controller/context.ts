@@ -18,6 +18,7 @@ import type { Changes, Clock, Git, Handovers, Host, Journal, Podman, Prober, Sea
 import type { StateCopies } from "./heal.ts";
 import type { Reach } from "./reach.ts";
 import type { Moment, Renderings } from "./rendering.ts";
+import type { Resources } from "./resources.ts";
 import type { ImageWatch } from "./watch.ts";
 import type { Timekeeping } from "./schedule.ts";
 import type { Symptoms } from "./health.ts";
@@ -42,6 +43,7 @@ export interface Context {
   readonly time: Timekeeping;
   readonly rendering: Renderings;
   readonly images: ImageWatch;
+  readonly resources: Resources;
   readonly copies: StateCopies;
   /** Of systemd's units, and of what only Podman knows of containers. */
   readonly changes: { readonly units: Changes; readonly containers: Changes };

@@ -5,6 +5,7 @@ import { healingText, isShown } from "../core/healing.ts";
 import type { UnitHealth } from "../core/health.ts";
 import { pullText, type Pull } from "../core/pulls.ts";
 import { partsOf, type ApplicationId, type ServiceName } from "../core/names.ts";
+import { lacks, type Usage } from "../core/resources.ts";
 import { reasonOf } from "../core/result.ts";
 import type { ApplicationStatus, EventEntry, HistoryEntry, SourceStatus, StatusReport, UnitStatus } from "../core/report.ts";
 import type { ApplicationRecord, DeploymentRecord, EventRow, ServiceState, SourceRecord, Store } from "../ports.ts";
@@ -25,6 +26,9 @@ export interface LiveUnits {
   readonly services: ReadonlyMap<ServiceName, ServiceState>;
 }
 
+/** What the last look for drift showed of a service. */
+type UsageOf = (service: ServiceName) => Usage | undefined;
+
 export interface About {
   readonly version: string;
   readonly host: string;
@@ -37,6 +41,7 @@ export interface Sight {
   /** Why nothing can be seen. */
   readonly trouble: string | undefined;
   readonly pulls?: readonly Pull[];
+  readonly usage?: UsageOf;
 }
 
 /** Looks at all applications at once; one that can't be looked at in time is left out. */
@@ -67,19 +72,19 @@ export async function lookAtAll(context: Context, signal: AbortSignal): Promise<
     await Promise.race([told, late]);
   });
   signal.throwIfAborted();
-  return { live, trouble, pulls };
+  return { live, trouble, pulls, usage: (service) => context.resources.usage(service) };
 }
 
 /** Works without a daemon too: then with no live units. */
 export function statusReport(
   { store, bundles }: Pick<Context, "store" | "bundles">,
   about: About,
-  { live, trouble, pulls = [] }: Sight,
+  { live, trouble, pulls = [], usage }: Sight,
 ): StatusReport {
   const sources = store.sources().map((record) => sourceStatus(record, store, about.now));
   const applications = store
     .applications()
-    .map((record) => applicationStatus(record, { store, bundles, now: about.now, live: live.get(record.id) }));
+    .map((record) => applicationStatus(record, { store, bundles, now: about.now, live: live.get(record.id), usage }));
   const healthy =
     trouble === undefined &&
     sources.every((source) => source.state === "ok") &&
@@ -115,13 +120,14 @@ interface Around {
   readonly bundles: Bundles;
   readonly now: Date;
   readonly live: LiveUnits | undefined;
+  readonly usage: UsageOf | undefined;
 }
 
-function applicationStatus(record: ApplicationRecord, { store, bundles, now, live }: Around): ApplicationStatus {
+function applicationStatus(record: ApplicationRecord, { store, bundles, now, live, usage }: Around): ApplicationStatus {
   const { source, application } = partsOf(record.id);
   const bundle = record.lastGood === undefined ? undefined : bundles.get(record.lastGood);
   const saved = new Map(store.health(record.id).map((one) => [one.service, one]));
-  const units = bundle === undefined ? [] : unitStatuses(bundle, saved, live);
+  const units = bundle === undefined ? [] : unitStatuses(bundle, saved, { live, usage });
   const quarantine = store.quarantined(record.id).find(({ digest }) => digest === record.desired?.digest);
   const rollout = store.rollouts().find((one) => one.application === record.id);
   const suspended = suspensionOf(record.id, store, now);
@@ -145,7 +151,11 @@ function applicationStatus(record: ApplicationRecord, { store, bundles, now, liv
   };
 }
 
-function unitStatuses(bundle: Bundle, saved: ReadonlyMap<ServiceName, UnitHealth>, live: LiveUnits | undefined): readonly UnitStatus[] {
+function unitStatuses(
+  bundle: Bundle,
+  saved: ReadonlyMap<ServiceName, UnitHealth>,
+  { live, usage }: Pick<Around, "live" | "usage">,
+): readonly UnitStatus[] {
   // What pgo doesn't start has no health: a template, a service that a timer starts.
   return bundle.units
     .filter((unit) => unit.starts)
@@ -158,8 +168,24 @@ function unitStatuses(bundle: Bundle, saved: ReadonlyMap<ServiceName, UnitHealth
         health: known?.health ?? "unknown",
         checkedBy: known?.checkedBy ?? "process",
         message: known?.message ?? null,
+        resources: resourcesOf(usage?.(unit.service)),
       };
     });
+}
+
+function resourcesOf(usage: Usage | undefined): UnitStatus["resources"] {
+  if (usage === undefined) return null;
+  const { at, memory, memoryLimit, cpu, cpuSeconds, restarts, oomKills } = usage;
+  return {
+    at: at.toISOString(),
+    memoryBytes: memory ?? null,
+    memoryLimitBytes: memoryLimit ?? null,
+    cpuPercent: cpu === undefined ? null : Math.round(cpu * 1000) / 10,
+    cpuSeconds: cpuSeconds ?? null,
+    restarts,
+    oomKills: oomKills ?? null,
+    lacking: lacks(usage),
+  };
 }
 
 export function historyEntry(record: DeploymentRecord): HistoryEntry {

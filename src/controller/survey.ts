@@ -15,7 +15,7 @@ import { inOrder, needs } from "../core/order.ts";
 export async function repairAll(records: readonly ApplicationRecord[], context: Context, signal: AbortSignal): Promise<void> {
   context.unseen.lookedAt(servicesOf(records, context));
   // One question for all; where it fails, each application tells so.
-  const taken = takeSurvey(lastGoods(records, context), context, signal);
+  const taken = measured(lastGoods(records, context), context, signal);
   for (const record of usedFirst(records, context))
     await guarded({ application: record.id, outcome: "failed" }, async () => repair(record, await taken, context, signal), context, signal);
   await taken.then(
@@ -54,6 +54,13 @@ export async function probeAll(records: readonly ApplicationRecord[], context: C
 
 function servicesOf(records: readonly ApplicationRecord[], context: Context): readonly ServiceName[] {
   return lastGoods(records, context).flatMap(({ units }) => units.map(({ service }) => service));
+}
+
+/** With what their containers use: for the looks that follow, and for status and metrics until the next one. */
+async function measured(bundles: readonly Bundle[], context: Context, signal: AbortSignal): Promise<Survey> {
+  const survey = await takeSurvey(bundles, context, signal);
+  await context.resources.sample(bundles, survey, context, signal);
+  return survey;
 }
 
 /** What all these bundles' services and objects are now. */

@@ -130,7 +130,7 @@ async function look(
 ): Promise<{ readonly verdicts: readonly Verdict[]; readonly failures: Failures }> {
   const context = { ...present, clock: steady(present.clock) };
   const { own, watched, needs } = preparedWith(bundle, prepared, context);
-  await lookAt({ watched, needs }, survey, context, signal);
+  await lookAt({ watched, needs, isSlow: true }, survey, context, signal);
   const verdicts = excused(judgeAll(watched, context.clock.now()), needs).slice(0, own.length);
   const failing = own.flatMap(({ unit, track }): [ServiceName, number][] => (track.failures > 0 ? [[unit.service, track.failures]] : []));
   return { verdicts, failures: new Map(failing) };
@@ -271,7 +271,8 @@ function nextLook({ check, track, wait, askedAt }: Watched, now: Date): number {
 }
 
 async function lookAt(
-  { watched, needs }: { readonly watched: readonly Watched[]; readonly needs: Needs },
+  /** `isSlow`: what is no part of a rollout, whose containers are too young to be measured. */
+  { watched, needs, isSlow = false }: { readonly watched: readonly Watched[]; readonly needs: Needs; readonly isSlow?: boolean },
   survey: Survey | undefined,
   context: Steady,
   signal: AbortSignal,
@@ -300,7 +301,10 @@ async function lookAt(
           const sample = isBlocked ? undefined : await sampleOf(one, { state, container: byService.get(service) }, context, signal);
           const look = lookOf({ ...state, container: byService.get(service) }, sample, context.clock);
           const activeSince = latest(look.activeSince, one.refreshedAt);
-          const followed = follow(one.track, one.unit, one.check, { ...look, activeSince, lacksObject: lacking.has(service) });
+          const followed = follow(one.track, one.unit, one.check, {
+            ...{ ...look, activeSince, lacksObject: lacking.has(service) },
+            excess: isSlow ? context.resources.excess(service, byService.get(service)?.id) : undefined,
+          });
           one.track = isEarly ? glimpsed(one.track, followed) : followed;
           if (!isEarly) later(one, context);
         }

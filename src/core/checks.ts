@@ -35,8 +35,9 @@ export function checkOf(unit: Unit, bundle: Bundle, sources: CheckSources): Chec
   const wanted = [over, own].find((one) => one !== undefined && isAsking(one) && inability(unit, one) === undefined && mayAsk(one));
   const probe = wanted && probeOf(wanted, named, inFiles);
   const timing = { ...patient(sources.patience, probe), ...timingOf(own), ...timingOf(over) };
-  if (probe !== undefined) return { by: "probe", probe, patience: timing };
-  return { by: wanted?.check ?? (unit.healthCmd ? "podman" : "process"), patience: timing };
+  const common = { patience: timing, ...limitsOf(own, over) };
+  if (probe !== undefined) return { by: "probe", probe, ...common };
+  return { by: wanted?.check ?? (unit.healthCmd ? "podman" : "process"), ...common };
 }
 
 /**
@@ -78,7 +79,9 @@ export function strayChecks(bundle: Bundle, file: string): readonly Problem[] {
 
 /** Why a unit can't be asked so; undefined where it can. */
 function inability({ name, kind }: Unit, settings: UnitHealthSettings): string | undefined {
-  const { command, check } = settings;
+  const { command, check, memory, cpu } = settings;
+  if ((memory !== undefined || cpu !== undefined) && kind !== "container" && kind !== "kube")
+    return `memory and cpu are those of containers, and ${name} has none`;
   if (!isAsking(settings) || check === "unit") return undefined;
   const what = check ?? (["http", "tcp", "command"] as const).find((one) => settings[one] !== undefined) ?? "";
   if (roleOf(kind) !== "workload") return `${what} can't be asked of ${name}: nothing of its own runs, its unit's state is what counts`;
@@ -136,6 +139,12 @@ function requestOf(http: Http, named: Named, inFiles: (path: string) => string):
   const ca = http.ca === undefined ? undefined : inFiles(http.ca);
   const tls = { verify: http.verify, ca, serverName: http.server_name };
   return { method, headers: Object.fromEntries(headers), body, status, contains, matches, follow, tls };
+}
+
+/** Each by itself, the host's before Git's. */
+function limitsOf(own: UnitHealthSettings | undefined, over: UnitHealthSettings | undefined): Pick<Check, "limits"> {
+  const limits = { memory: over?.memory ?? own?.memory, cpu: over?.cpu ?? own?.cpu };
+  return limits.memory === undefined && limits.cpu === undefined ? {} : { limits };
 }
 
 function timingOf(settings: UnitHealthSettings | undefined): Partial<Patience> {

@@ -321,7 +321,8 @@ export interface Config {
     readonly trackInterval: number;
   };
   readonly images: { readonly prune: boolean };
-  readonly health: Patience;
+  /** `resources`: whether what containers use is read of all of them. */
+  readonly health: Patience & { readonly resources: boolean };
   /** `interval`: between two rounds of probes, in milliseconds; 0: none of their own. */
   readonly watch: Watching & { readonly interval: number };
   readonly applications: ReadonlyMap<
@@ -413,6 +414,7 @@ export function configOf(raw: HostConfig): Config {
       failureThreshold: raw.health.failure_threshold,
       startPeriod: raw.health.start_period,
       minHealthyTime: raw.health.min_healthy_time,
+      resources: raw.health.resources,
     },
     watch: { interval: raw.health.watch_interval, action: raw.health.watch, window: raw.health.watch_window },
     applications: new Map(Object.entries(raw.application)),

@@ -1,10 +1,11 @@
 /** Events in words: the one line that the log and the events table have in common, and which events are kept at all. */
 
 import type { Event } from "./event.ts";
+import { usageText } from "./resources.ts";
 import { bytesText } from "./size.ts";
 import { partsOf, short, type ApplicationId } from "./names.ts";
 
-type Counted = Extract<Event, { readonly type: "git" | "pass" | "probe" | "health" | "gone" | "containers" | "storage" }>;
+type Counted = Extract<Event, { readonly type: "git" | "pass" | "probe" | "health" | "resources" | "gone" | "containers" | "storage" }>;
 /** An event that people look up later; the others are only counted and measured. */
 export type KeptEvent = Exclude<Event, Counted>;
 
@@ -27,6 +28,7 @@ export function isKept(event: Event): event is KeptEvent {
     case "pass":
     case "probe":
     case "health":
+    case "resources":
     case "gone":
     case "containers":
     case "storage":
@@ -86,6 +88,8 @@ function words(event: Event): string {
       return `${event.application} ${event.kind} probe: ${event.result}`;
     case "health":
       return `${event.application} ${event.service} ${event.health}`;
+    case "resources":
+      return `${event.service} of ${event.application}: ${usageText(event.usage)}`;
     case "gone":
       return `${event.application}${event.service === undefined ? "" : ` ${event.service}`} gone`;
     case "containers":

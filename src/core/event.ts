@@ -2,6 +2,7 @@
 
 import type { Health } from "./health.ts";
 import type { ApplicationId, Revision, ServiceName, SourceName } from "./names.ts";
+import type { Usage } from "./resources.ts";
 import type { Outcome } from "./rollout.ts";
 
 /** What a pass over a source came to; `host-away`: it was given up since systemd or Podman did not answer. */
@@ -56,6 +57,7 @@ export type Event = { readonly at: Date } & (
   | { readonly type: "pass"; readonly source: SourceName; readonly outcome: PassOutcome; readonly ms: number }
   | { readonly type: "probe"; readonly application: ApplicationId; readonly kind: string; readonly result: "pass" | "fail" | "unasked" }
   | { readonly type: "health"; readonly application: ApplicationId; readonly service: ServiceName; readonly health: Health }
+  | { readonly type: "resources"; readonly application: ApplicationId; readonly service: ServiceName; readonly usage: Usage }
   /** A service that its application no longer has, or, without `service`, an application that is no longer there: its figures end. */
   | { readonly type: "gone"; readonly application: ApplicationId; readonly service: ServiceName | undefined }
   /** How many containers of pgo's are in each state; all states that pgo has seen, zeros included. */

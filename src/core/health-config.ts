@@ -4,6 +4,7 @@ import { z } from "zod";
 
 import { duration, positive, secretReference } from "./config-values.ts";
 import { watchDefaults } from "./watch-config.ts";
+import { bytes } from "./size.ts";
 
 const patience = {
   deadline: positive.describe("A unit that is not healthy by then is unhealthy."),
@@ -28,7 +29,29 @@ export const healthDefaults = z.strictObject({
   start_period: patience.start_period.default(0),
   min_healthy_time: patience.min_healthy_time.default(5000),
   ...watchDefaults,
+  resources: z
+    .boolean()
+    .default(true)
+    .describe("Whether the CPU and memory of all containers are read at each look for drift; else only where a threshold needs them."),
 });
+
+const share = /^(\d+(?:\.\d+)?) ?%$/;
+const partOf = (text: string) => Number(share.exec(text)?.[1] ?? NaN) / 100;
+
+const limits = {
+  memory: z
+    .string({ error: 'must be a part of its limit or a size, like "90%" or "200MB"' })
+    .refine((size) => partOf(size) > 0 || (bytes(size) ?? 0) > 0, 'must be a part of its limit or a size, like "90%" or "200MB"')
+    .transform((size) => (share.test(size) ? { part: partOf(size) } : { bytes: bytes(size) ?? 0 }))
+    .optional()
+    .describe("Using more memory is a failure: a part of the container's limit (of the host's memory, where it has none), or a size."),
+  cpu: z
+    .string({ error: 'must be a part of one core, like "80%"' })
+    .refine((part) => partOf(part) > 0, 'must be a part of one core, like "80%"')
+    .transform(partOf)
+    .optional()
+    .describe("Using more of one core, from one look for drift to the next, is a failure."),
+};
 
 const prefix = z
   .string()
@@ -153,6 +176,7 @@ function unitHealth<Http extends z.ZodType>(http: Http) {
         .describe(
           "Instead of a probe: `podman` (its health check), `process` (unit and container run) or `unit` (systemd's state alone). Default: by what the unit is.",
         ),
+      ...limits,
       ...z.strictObject(patience).partial().shape,
     })
     .refine(

@@ -2,6 +2,7 @@
 
 import type { SecretReference } from "./config-values.ts";
 import type { ServiceName } from "./names.ts";
+import type { Limits } from "./resources.ts";
 
 /** Timing of one unit's check; all times in milliseconds. */
 export interface Patience {
@@ -87,7 +88,7 @@ export type Probe =
   | ({ readonly kind: "command"; readonly on: "host" } & CommandRun);
 
 /** What vouches for a unit's health, most specific first (CONTRACT: host's pgo.toml, application's, HealthCmd=, default). */
-export type Check = { readonly patience: Patience } & (
+export type Check = { readonly patience: Patience; readonly limits?: Limits } & (
   | { readonly by: "probe"; readonly probe: WantedProbe }
   /** Podman's own health check, by the quadlet's HealthCmd=, or asked for by name. */
   | { readonly by: "podman" }

@@ -60,6 +60,22 @@ export interface UnitStatus {
   readonly health: Health;
   readonly checkedBy: string;
   readonly message: string | null;
+  /** What its containers use, as of the last look for drift; null where nothing runs, or was looked at yet. */
+  readonly resources: UnitResources | null;
+}
+
+/** A figure that there is not is null, and `lacking` says why. */
+export interface UnitResources {
+  readonly at: string;
+  readonly memoryBytes: number | null;
+  /** The limit, or the host's memory where there is none. */
+  readonly memoryLimitBytes: number | null;
+  /** Of one core, since the look before. */
+  readonly cpuPercent: number | null;
+  readonly cpuSeconds: number | null;
+  readonly restarts: number;
+  readonly oomKills: number | null;
+  readonly lacking: readonly string[];
 }
 
 export interface HistoryEntry {

@@ -28,6 +28,8 @@ export interface Look {
   readonly sample: Sample | undefined;
   /** Podman was asked for the unit's network or volume, and has none of that name. */
   readonly lacksObject?: boolean;
+  /** In what it uses more than it may. */
+  readonly excess?: string | undefined;
 }
 
 /** What a row of looks has come to. */
@@ -73,7 +75,8 @@ export const newTrack = (since: Date): Track => ({
 export function follow(track: Track, unit: Unit, check: Check, look: Look): Track {
   const before = track.restartsBefore ?? look.restarts;
   const crashes = Math.max(track.crashes, look.restarts - before);
-  const judged = judge(unit, check, look);
+  const found = judge(unit, check, look);
+  const judged: Judged = found.result === "pass" && look.excess !== undefined ? { result: "fail", message: look.excess } : found;
   const ending = look.result === "success" ? track.ending : exitOf(look);
   const next = { ...track, restartsBefore: before, crashes, ending, last: look };
   const early = look.at.getTime() - track.since.getTime() < check.patience.startPeriod;

@@ -92,6 +92,23 @@ test("health is 1 or 0 for each unit, probes are counted by kind and result", as
   assert.equal(series.get('pgo_deployments_total{source="fleet",application="blog",outcome="deployed"}'), 0);
 });
 
+test("what containers use is a series where there is a figure, counters as the host has them, and gone with its unit", async () => {
+  const usage = { at: new Date(0), of: ["c"], memory: 5, memoryLimit: 10, cpuSeconds: 7.5, cpu: 0.1, restarts: 2, oomKills: undefined };
+  const event = { type: "resources", application: shop, service: web } as const;
+  const labels = 'source="fleet",application="shop",unit="web.service"';
+  const figures = (series: ReadonlyMap<string, number>) =>
+    Object.fromEntries(
+      [...series].flatMap(([key, value]) => (key.startsWith("pgo_container_") ? [[key.replace(`{${labels}}`, ""), value]] : [])),
+    );
+  assert.deepEqual(figures(await counted({ ...event, usage: { ...usage, memory: 4, cpuSeconds: 9 } }, { ...event, usage })), {
+    pgo_container_memory_bytes: 5,
+    pgo_container_memory_limit_bytes: 10,
+    pgo_container_cpu_seconds_total: 7.5,
+    pgo_container_restarts_total: 2,
+  });
+  assert.deepEqual(figures(await counted({ ...event, usage }, { type: "gone", application: shop, service: web })), {});
+});
+
 test("containers and storage are what was said last", async () => {
   const series = await counted(
     { type: "containers", states: { running: 3, exited: 1 } },

@@ -91,6 +91,15 @@ test("a source that is suspended says so, and its applications go on with it", (
   assert.match(text, /\n {4}suspended; goes on in 1 h\. To go on now: ctl resume fleet\n/);
 });
 
+test("what each container uses is told where it is asked for, and which figure there is not", () => {
+  const text = renderStatus(healthyStatus, { ...plain, columns: Infinity }, true);
+  assert.match(
+    text,
+    /by http\n {6}CPU 3\.2 % of a core, 1 restart \(1 min ago\)\n {6}memory, OOM kills: no figure, the kernel's memory controller is not enabled/,
+  );
+  assert.doesNotMatch(renderStatus(healthyStatus, plain), /CPU|no figure/);
+});
+
 test("what waits for days is told with the day", () => {
   const [shop] = healthyStatus.applications;
   assert.ok(shop !== undefined);

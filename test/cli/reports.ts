@@ -6,6 +6,12 @@ export const now = new Date("2026-01-01T12:00:00.000Z");
 const ago = (seconds: number): string => new Date(now.getTime() - seconds * 1000).toISOString();
 const revision = (start: string): string => start.padEnd(40, "0");
 
+const used: NonNullable<ApplicationStatus["units"][number]["resources"]> = {
+  at: ago(60),
+  ...{ memoryBytes: null, memoryLimitBytes: 536_870_912, cpuPercent: 3.2, cpuSeconds: 41, restarts: 1, oomKills: null },
+  lacking: ["memory, OOM kills: no figure, the kernel's memory controller is not enabled for containers"],
+};
+
 const shop: ApplicationStatus = {
   name: "shop",
   source: "fleet",
@@ -21,8 +27,24 @@ const shop: ApplicationStatus = {
   pinned: false,
   images: [],
   units: [
-    { unit: "web.container", service: "web.service", active: "active", health: "healthy", checkedBy: "http", message: null },
-    { unit: "shop.network", service: "shop-network.service", active: "active", health: "healthy", checkedBy: "unit", message: null },
+    {
+      unit: "web.container",
+      service: "web.service",
+      active: "active",
+      health: "healthy",
+      checkedBy: "http",
+      message: null,
+      resources: used,
+    },
+    {
+      unit: "shop.network",
+      service: "shop-network.service",
+      active: "active",
+      health: "healthy",
+      checkedBy: "unit",
+      message: null,
+      resources: null,
+    },
   ],
 };
 
@@ -67,7 +89,17 @@ export const troubledStatus: StatusReport = {
         reason: "blog.service not healthy after 60 s: GET http://127.0.0.1:8081/ready: 503 (12 of 12 probes)",
         since: ago(7300),
       },
-      units: [{ unit: "blog.container", service: "blog.service", active: "active", health: "healthy", checkedBy: "podman", message: null }],
+      units: [
+        {
+          unit: "blog.container",
+          service: "blog.service",
+          active: "active",
+          health: "healthy",
+          checkedBy: "podman",
+          message: null,
+          resources: null,
+        },
+      ],
     },
     {
       ...shop,
@@ -85,6 +117,7 @@ export const troubledStatus: StatusReport = {
           health: "unhealthy",
           checkedBy: "process",
           message: "exit code 137, restarted 3 times",
+          resources: null,
         },
       ],
     },

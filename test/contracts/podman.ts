@@ -51,6 +51,16 @@ export async function podmanContract(t: TestContext, scene: PodmanScene): Promis
     assert.ok((plain?.startedAt?.getTime() ?? 0) > new Date("2025-01-01").getTime());
   });
 
+  await t.test("what running containers use is known as far as the kernel counts it, and nothing of others", async () => {
+    const stats = await podman.stats(signal);
+    const used = stats.get(await idOf("published.service"));
+    assert.ok((used?.cpuSeconds ?? 0) > 0, JSON.stringify(used));
+    // Without the memory controller there is no figure, never a 0.
+    assert.ok(used?.memory === undefined || used.memory > 1000, JSON.stringify(used));
+    assert.ok((used?.memoryLimit ?? 0) > 1_000_000, JSON.stringify(used));
+    assert.equal(stats.get(await idOf("ended.service"))?.memory, undefined);
+  });
+
   await t.test("an image is there by its full name or a short one, or it is not", async () => {
     assert.equal(await podman.hasImage("localhost/test/busybox:latest", signal), true);
     assert.equal(await podman.hasImage("test/busybox", signal), true);

@@ -11,6 +11,7 @@ import { Loop } from "../../src/controller/loop.ts";
 import { Reach } from "../../src/controller/reach.ts";
 import { stateRoom } from "../../src/controller/room.ts";
 import { Renderings } from "../../src/controller/rendering.ts";
+import { Resources } from "../../src/controller/resources.ts";
 import { StateCopies } from "../../src/controller/heal.ts";
 import { Unseen } from "../../src/controller/unseen.ts";
 import { ImageWatch } from "../../src/controller/watch.ts";
@@ -130,6 +131,7 @@ export class Pgo implements AsyncDisposable {
       keyedDigest: (content) => digestOf("keyed", content),
       rendering: new Renderings({ secrets, decrypter: plainOnly, podman: reached.podman, mode: "rootful", config: this.#config, self }),
       images: new ImageWatch(),
+      resources: new Resources(),
       copies: new StateCopies(),
       changes,
       unseen: new Unseen(clock),

@@ -27,7 +27,9 @@ async function lastId(pgo: Installed): Promise<number> {
 
 test("a file edited by hand, one deleted and a service stopped are put right and told, and what runs as it should is not touched", async (t) => {
   // Looked for only when asked, so that all of it is found at once.
-  const pgo = await Installed.up(t, { files: fleet, config: '[quadlet]\ndrift_interval = "1h"\n[health]\nmin_healthy_time = "1s"\n' });
+  const onHost = `[application.blog.health.blog]\ncommand = { run = "test -d /run/systemd/system && id -un", on = "host", contains = "root" }\n`;
+  const config = `[quadlet]\ndrift_interval = "1h"\n[health]\nmin_healthy_time = "1s"\n${onHost}`;
+  const pgo = await Installed.up(t, { files: fleet, config });
   await pgo.deployed("shop", "blog");
   const before = await pgo.host.sh(`cd ${pgo.placed} && find . -type f -exec sha256sum {} + | sort`);
   const { "web.service": running, "blog.service": blog } = await pgo.services("web.service", "blog.service");
@@ -56,6 +58,16 @@ test("a file edited by hand, one deleted and a service stopped are put right and
   for (let again = 0; again < 3; again += 1) assert.equal((await pgo.ctl("sync", "--wait")).code, 0);
   const told = (await pgo.log()).filter((line) => line.includes(" repaired: "));
   assert.equal(told.length, 1, "told once");
+
+  // What containers use was read with those looks; this host's kernel has no memory controller, which is said.
+  const [blogged] = (await pgo.status()).applications.find(({ name }) => name === "blog")?.units ?? [];
+  assert.equal(blogged?.checkedBy, "command", "by a command on the host");
+  assert.ok((blogged.resources?.cpuSeconds ?? 0) > 0, JSON.stringify(blogged.resources));
+  assert.deepEqual([blogged.resources?.memoryBytes, blogged.resources?.restarts], [null, 0]);
+  assert.match((await pgo.ctl("status", "--resources")).stdout, /CPU [\d.]+ % of a core, 0 restarts .*\n +memory, OOM kills: no figure/);
+  const metrics = (await pgo.host.exec(["curl", "--silent", "http://127.0.0.1:9180/metrics"])).stdout;
+  assert.match(metrics, /pgo_container_cpu_seconds_total\{[^}]*unit="blog\.service"\} 0\.\d/);
+  assert.doesNotMatch(metrics, /pgo_container_memory_bytes\{/);
 
   // With the edit gone live, the service is another one, and restarts.
   await pgo.host.sh(

@@ -23,6 +23,8 @@ test("promtool finds nothing to say about the metrics, those of each kind of eve
   metrics.sink({ type: "probe", at, application, kind: "http", result: "pass" });
   metrics.sink({ type: "pass", at, source, outcome: "changed", ms: 12 });
   metrics.sink({ type: "git", at, source, operation: "fetch", result: "ok", ms: 12 });
+  const usage = { at, of: ["c"], memory: 1, memoryLimit: 2, cpuSeconds: 3, cpu: 0.4, restarts: 5, oomKills: 6 };
+  metrics.sink({ type: "resources", at, application, service: serviceName("web@1.service"), usage });
   metrics.sink({ type: "containers", at, states: { running: 3, exited: 0 } });
   metrics.sink({ type: "storage", at, kind: "database", bytes: 4096 });
 

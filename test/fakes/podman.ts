@@ -125,6 +125,7 @@ export class FakePodman implements AsyncDisposable {
       return this.written.has(name) ? { status: 200, raw: frames(this.written.get(name) ?? "") } : gone(name);
     if (kind === "containers" && verb === "json" && name !== "json") return this.#inspect(name);
     if (kind === "containers" && verb === "kill") return this.#signal(name, query.get("signal") ?? "SIGKILL");
+    if (kind === "containers" && name === "stats") return { status: 200, body: { Error: null, Stats: this.#stats() } };
     if (kind === "containers") return { status: 200, body: this.#listed(query) };
     if (kind === "info")
       return { status: 200, body: { store: { graphRoot: "/var/lib/containers/storage", graphRootAllocated: 9e9, graphRootUsed: 2e9 } } };
@@ -160,6 +161,14 @@ export class FakePodman implements AsyncDisposable {
     if (kind === "secrets" && method === "POST" && name === "create") return this.#createSecret(query, read);
     if (kind === "secrets" && method === "DELETE") return this.#removeSecret(name);
     return { status: 404, body: "Not Found\n" };
+  }
+
+  /** As where the memory controller is missing: 0 of memory, and the host's memory as the limit (5.4). */
+  #stats(): readonly unknown[] {
+    const all = this.containers as readonly { readonly Id: string; readonly State: string }[];
+    return all.flatMap(({ Id, State }) =>
+      State === "running" ? [{ ContainerID: Id, CPU: 0.17, CPUNano: 4_177_000, MemUsage: 0, MemLimit: 25_276_502_016, PIDs: 0 }] : [],
+    );
   }
 
   /** By its name, by its id, or by digest where it has a name in that repository. */

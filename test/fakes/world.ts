@@ -6,6 +6,7 @@ import { fileDigest } from "../../src/core/files.ts";
 import { isUnitText } from "../../src/core/layout.ts";
 import { marked, placeOf } from "../../src/core/placing.ts";
 import { relativePath, revision, type ApplicationId, type RelativePath, type Revision, type ServiceName } from "../../src/core/names.ts";
+import type { ContainerFigures, ServiceFigures } from "../../src/core/resources.ts";
 import { success, trouble, type Result } from "../../src/core/result.ts";
 import type { UnitVerification } from "../../src/core/unit-verify.ts";
 import type { Changes, Clock, Git, GitTrouble, Host, PlacedFile, Podman, Prober, ServiceState, Snapshot } from "../../src/ports.ts";
@@ -64,6 +65,8 @@ export class World {
   reloadTrouble: string | undefined;
   /** Services whose port nobody answers at, though they run. */
   readonly down = new Set<ServiceName>();
+  /** What services use, as Podman and systemd have it; what is left out has no figure. */
+  readonly used = new Map<ServiceName, Partial<ContainerFigures & ServiceFigures>>();
   /** What services wrote last. */
   readonly journals = new Map<ServiceName, readonly string[]>();
   /** Jobs that do not end while they are in here, such as `stop web.service`; the service is `deactivating`. */
@@ -440,6 +443,16 @@ export class World {
         machine.resetFailed(service);
         return Promise.resolve();
       },
+      memoryLimits: (names) =>
+        Promise.resolve(
+          new Map(
+            names.flatMap((name) => {
+              const { memoryMax } = this.used.get(name) ?? {};
+              return memoryMax === undefined ? [] : [[name, memoryMax]];
+            }),
+          ),
+        ),
+      oomKills: () => Promise.resolve(success(new Map([...this.used].map(([name, { oomKills }]) => [name, oomKills ?? 0])))),
       managerEnvironment: () => Promise.resolve(this.managerEnvironment),
     };
   }
@@ -537,6 +550,18 @@ export class World {
         this.changes.push(`remove image ${image}`);
         return Promise.resolve(success(undefined));
       },
+      stats: () =>
+        Promise.resolve(
+          new Map(
+            machine
+              .containers()
+              .filter(({ state }) => state === "running")
+              .map(({ id, service }) => [
+                id,
+                { memory: undefined, memoryLimit: undefined, cpuSeconds: undefined, ...this.used.get(service) },
+              ]),
+          ),
+        ),
       version: () => Promise.resolve("5.4.2"),
       storage: () => Promise.resolve({ directory: "/var/lib/containers/storage", free: this.free.podman }),
       secrets: () => Promise.resolve([...this.podmanSecrets].map(([name, { labels, updatedAt }]) => ({ name, labels, updatedAt }))),

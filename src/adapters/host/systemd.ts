@@ -3,6 +3,7 @@
 import { success, trouble, type Result } from "../../core/result.ts";
 import type { Changes, Host } from "../../ports.ts";
 import { Refusal, callDeadline, content, openBus, refusals, systemd1, within, type Call, type Connection } from "./bus.ts";
+import { memoryLimits } from "./figures.ts";
 import { queued, reasonFor, runOnce, type OneShot } from "./jobs.ts";
 import { servicesOf } from "./states.ts";
 import { openUnitChanges } from "./unit-changes.ts";
@@ -15,7 +16,7 @@ export interface SystemdOptions {
 
 export interface Systemd
   extends
-    Pick<Host, "services" | "reload" | "job" | "enable" | "disable" | "enabled" | "resetFailed" | "managerEnvironment">,
+    Pick<Host, "services" | "reload" | "job" | "enable" | "disable" | "enabled" | "resetFailed" | "managerEnvironment" | "memoryLimits">,
     AsyncDisposable {
   /** Throws with the reason when systemd can't be reached. */
   connect(signal: AbortSignal): Promise<void>;
@@ -102,6 +103,10 @@ export function openSystemd({ busAddress, mode }: SystemdOptions): Systemd {
       const call = { ...systemd1, member: "ResetFailedUnit", signature: "s", body: [service] };
       const [answer] = await connection.callAll([call], callDeadline, signal);
       if (answer instanceof Refusal && answer.code !== refusals.noSuchUnit) throw answer;
+    },
+
+    async memoryLimits(names, signal) {
+      return memoryLimits(await bus.connection(signal), names, signal);
     },
 
     async managerEnvironment(signal) {

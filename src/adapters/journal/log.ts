@@ -59,6 +59,7 @@ function levelOf(event: Event): Level {
     case "pass":
     case "probe":
     case "health":
+    case "resources":
     case "gone":
     case "containers":
     case "storage":
@@ -100,6 +101,10 @@ function fieldsOf(event: Event): Readonly<Record<string, string | number | undef
       return { ...first, ...partsOf(event.application), kind: event.kind, result: event.result };
     case "health":
       return { ...first, ...partsOf(event.application), service: event.service, health: event.health };
+    case "resources": {
+      const { service, usage } = event;
+      return { ...first, ...partsOf(event.application), service, memory: usage.memory, cpuSeconds: usage.cpuSeconds };
+    }
     case "gone":
       return { ...first, ...partsOf(event.application), service: event.service };
     case "started":

@@ -6,6 +6,7 @@ import { Counter, Gauge, Histogram, Registry } from "prom-client";
 
 import { passOutcomes, type Event } from "../../core/event.ts";
 import { partsOf, type ApplicationId } from "../../core/names.ts";
+import type { Usage } from "../../core/resources.ts";
 import type { Sink } from "./journal.ts";
 
 export interface Metrics extends Disposable {
@@ -111,6 +112,7 @@ function figuresOf(registry: Registry) {
       help: "1 while a unit is healthy, else 0.",
       labelNames: [...ofApplication, "unit"],
     }),
+    usage: usageFigures(registers),
     containers: new Gauge({
       registers,
       name: "pgo_containers",
@@ -124,6 +126,48 @@ function figuresOf(registry: Registry) {
       labelNames: ["kind"],
     }),
   };
+}
+
+/** Where the kernel or systemd gives no figure there is no series. */
+function usageFigures(registers: Registry[]) {
+  const common = { registers, labelNames: ["source", "application", "unit"] };
+  return {
+    memory: new Gauge({
+      ...common,
+      name: "pgo_container_memory_bytes",
+      help: "Memory of a unit's containers, as of the last look at the host.",
+    }),
+    memoryLimit: new Gauge({
+      ...common,
+      name: "pgo_container_memory_limit_bytes",
+      help: "What a unit's containers may use: their limit, or the host's memory where they have none.",
+    }),
+    cpuSeconds: new Counter({
+      ...common,
+      name: "pgo_container_cpu_seconds_total",
+      help: "CPU time of a unit's containers since they were started, in seconds.",
+    }),
+    restarts: new Counter({
+      ...common,
+      name: "pgo_container_restarts_total",
+      help: "Restarts of a unit by systemd itself since it was last started.",
+    }),
+    oomKills: new Counter({
+      ...common,
+      name: "pgo_container_oom_kills_total",
+      help: "How often the kernel has killed processes of a unit for want of memory since the host was booted.",
+    }),
+  };
+}
+
+/** Counters are the host's: they are taken over, and begin again when what they count does. */
+function showUsage({ usage: figures }: Figures, labels: Record<string, string>, usage: Partial<Usage>): void {
+  for (const name of ["memory", "memoryLimit", "cpuSeconds", "restarts", "oomKills"] as const) {
+    const figure = figures[name];
+    const value = usage[name];
+    figure.remove(labels);
+    if (value !== undefined) figure.inc(labels, value);
+  }
 }
 
 function count(figures: Figures, seen: Map<ApplicationId, Seen>, event: Event): void {
@@ -158,6 +202,10 @@ function count(figures: Figures, seen: Map<ApplicationId, Seen>, event: Event): 
     case "health":
       see(figures, seen, event.application).services.add(event.service);
       figures.healthy.set({ ...partsOf(event.application), unit: event.service }, event.health === "healthy" ? 1 : 0);
+      return;
+    case "resources":
+      see(figures, seen, event.application).services.add(event.service);
+      showUsage(figures, { ...partsOf(event.application), unit: event.service }, event.usage);
       return;
     case "gone":
       forget(figures, seen, event);
@@ -201,6 +249,7 @@ function forget(figures: Figures, seen: Map<ApplicationId, Seen>, event: Extract
   const labels = partsOf(event.application);
   for (const unit of event.service === undefined ? known.services : [event.service]) {
     figures.healthy.remove({ ...labels, unit });
+    showUsage(figures, { ...labels, unit }, {});
     known.services.delete(unit);
   }
   if (event.service !== undefined) return;

@@ -1,13 +1,14 @@
 /** Closer looks at one container: where the host reaches it, and what it has written. */
 
 import type { PortMapping } from "../../core/addresses.ts";
+import type { ContainerFigures } from "../../core/resources.ts";
 import type { Podman } from "../../ports.ts";
 import { expect, isRecord, parsed } from "./answers.ts";
 import { unframed } from "./exec.ts";
 import type { Ask } from "./socket.ts";
 
 /** A rootless Podman's networks are in a namespace of their own, which the host does not reach (podman-network(1)). */
-export function openLooks(ask: Ask, mode: "rootful" | "rootless"): Pick<Podman, "address" | "logs"> {
+export function openLooks(ask: Ask, mode: "rootful" | "rootless"): Pick<Podman, "address" | "logs" | "stats"> {
   const inspect = async (container: string, signal: AbortSignal) => {
     const look = { action: `inspect container ${container.slice(0, 12)}`, method: "GET" } as const;
     const answer = await ask({ ...look, path: `/containers/${encodeURIComponent(container)}/json` }, signal);
@@ -27,6 +28,15 @@ export function openLooks(ask: Ask, mode: "rootful" | "rootless"): Pick<Podman, 
       return mode === "rootful" ? address : undefined;
     },
 
+    // Not as a stream: that waits a second for the CPU's share of it, which is known better from one sample to the next.
+    async stats(signal) {
+      const look = { action: "read what containers use", method: "GET", path: "/containers/stats?stream=false" } as const;
+      const answer = await ask(look, signal);
+      const found = answer.status === 200 ? parsed(look, answer) : undefined;
+      expect(isRecord(found) && Array.isArray(found["Stats"]), look, answer);
+      return new Map((found["Stats"] as readonly unknown[]).flatMap(figuresOf));
+    },
+
     async logs(container, lines, signal) {
       const look = { action: `read the log of container ${container.slice(0, 12)}`, method: "GET", beginning: logLimit } as const;
       const query = new URLSearchParams({ stdout: "true", stderr: "true", tail: String(lines) });
@@ -36,6 +46,22 @@ export function openLooks(ask: Ask, mode: "rootful" | "rootless"): Pick<Podman, 
       return linesIn(unframed(answer.bytes)).slice(-lines);
     },
   };
+}
+
+/**
+ * Without the memory controller Podman says 0 of memory, which nothing that runs uses, and the host's memory as the limit, as where there
+ * is none (5.4). The CPU's time the kernel counts without its controller too.
+ */
+function figuresOf(one: unknown): readonly (readonly [string, ContainerFigures])[] {
+  if (!isRecord(one) || typeof one["ContainerID"] !== "string") return [];
+  const figure = (name: string) => (typeof one[name] === "number" && one[name] > 0 ? one[name] : undefined);
+  const cpu = figure("CPUNano");
+  return [
+    [
+      one["ContainerID"],
+      { memory: figure("MemUsage"), memoryLimit: figure("MemLimit"), cpuSeconds: cpu === undefined ? undefined : cpu / 1e9 },
+    ],
+  ];
 }
 
 /** Of 40 lines, in bytes: journald takes lines of 48 KiB. */

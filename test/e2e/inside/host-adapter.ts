@@ -356,6 +356,34 @@ test("a program of the host ends at its deadline, and when its caller goes", asy
   assert.deepEqual(sleeping, []);
 });
 
+test("what systemd knows of a unit's resources is asked for many at once, and what it does not know is none", async () => {
+  const limited = unit("a-limited.service", "[Service]\nExecStart=/bin/sleep 1000\nMemoryMax=64M\n");
+  const plain = unit("1plain@x.service", "[Service]\nExecStart=/bin/sleep 1000\n");
+  await host.reload(never);
+  for (const one of [limited, plain]) assert.deepEqual(await host.job("start", one, never), { ok: true, value: undefined });
+  assert.deepEqual(await host.memoryLimits([limited, plain, serviceName("nowhere.service")], never), new Map([[limited, 64 * 2 ** 20]]));
+  for (const one of [limited, plain]) await host.job("stop", one, never);
+});
+
+test("kills for want of memory are counted by service, of this host's systemd or this user's", async () => {
+  const before = await host.oomKills(never);
+  assert.deepEqual(before, { ok: true, value: new Map() });
+  // As systemd says it; the kernel of this host does not kill by cgroup.
+  const entry = (unit: string) => `MESSAGE_ID=fe6faa94e7774663a0da52717891d8ef\nMESSAGE=x\n${rootful ? "UNIT" : "USER_UNIT"}=${unit}\n`;
+  for (const one of ["web.service", "web.service", "db.service", "other.scope"])
+    execFileSync("logger", ["--journald"], { input: entry(one) });
+  let kills: Awaited<ReturnType<LocalHost["oomKills"]>> = before;
+  for (let tries = 0; kills.ok && kills.value.get(serviceName("db.service")) === undefined && tries < 50; tries++)
+    kills = await host.oomKills(never);
+  assert.deepEqual(kills, {
+    ok: true,
+    value: new Map([
+      [serviceName("web.service"), 2],
+      [serviceName("db.service"), 1],
+    ]),
+  });
+});
+
 test("a health check on the host runs as its user, is cut in what it writes, and leaves neither unit nor file nor a line in the journal", async () => {
   const runs = () => readdirSync(join(options.stateDirectory, "runs"));
   const check = (line: string, user?: string, deadlineMs = 5000) =>
