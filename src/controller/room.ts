@@ -30,7 +30,6 @@ export function roomFor({ steps }: Pick<Plan, "steps">, config: Config): Room | 
   return {
     directories: [
       ...(places.has("quadlet") ? [config.quadlet.directory] : []),
-      ...(places.has("self") ? [parentOf(config.quadlet.directory)] : []),
       ...(places.has("unit") ? [config.quadlet.unitDirectory] : []),
       ...state.directories,
     ],
