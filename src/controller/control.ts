@@ -1,12 +1,12 @@
 /** The commands of a running pgo. */
 
 import type { Bundle } from "../core/bundle.ts";
-import { problemText } from "../core/judgement.ts";
-import { policyOf } from "../core/policy-config.ts";
+import { bytesText } from "../core/size.ts";
+import { goTo, restore } from "./back.ts";
+import { backupsReport } from "./backups.ts";
 import { Unavailable, UnknownTarget, type Commands } from "./commands.ts";
-import { draftOf, liveBundles, type Context } from "./context.ts";
+import type { Context } from "./context.ts";
 import { exactly } from "./images.ts";
-import { judge, witnessesOf } from "./judge.ts";
 import type { Loop } from "./loop.ts";
 import type { Occasion } from "./pass.ts";
 import { judged, passedOnBy, turnsOf } from "./revision.ts";
@@ -14,12 +14,10 @@ import { emptiness } from "./seen.ts";
 import { planned } from "./planned.ts";
 import { askedOnce } from "./preflight.ts";
 import { lastGoods, takeSurvey } from "./survey.ts";
-import { rollOut } from "./rollout.ts";
 import { resume, suspend } from "./suspend.ts";
 import { applicationOf, isSource } from "./target.ts";
 import { eventEntry, historyEntry, lookAtAll, sourceStatus, statusReport } from "./status.ts";
-import { lastCommit } from "./act.ts";
-import { partsOf, short, type ApplicationId, type ServiceName, type SourceName } from "../core/names.ts";
+import { partsOf, type ApplicationId, type ServiceName, type SourceName } from "../core/names.ts";
 import { rolloutOrder } from "../core/order.ts";
 import type { CommandReport, PlannedApplication, SyncReport } from "../core/report.ts";
 import type { ApplicationRecord, DeploymentRecord } from "../ports.ts";
@@ -97,6 +95,18 @@ export function commands(context: Context, { loop, version, hostName }: Surround
       };
     },
 
+    backups: (target) => backupsReport(target === undefined ? undefined : known(target, context), context),
+    backUp: () =>
+      loop.ask(async () => {
+        const { path, bytes } = await context.archives.create(clock.now(), (at) => store.copyTo(at));
+        journal.tell({ type: "command", command: "backup create", target: "", message: path });
+        return {
+          done: true,
+          message: `${path} (${bytesText(bytes)}): copy it to another machine, with pgo.toml and the keys beside it. It holds secrets as they are`,
+        };
+      }),
+    restore: (id) => loop.ask((running) => restore(id, context, running)),
+
     suspend: (target, forMs) => suspend(target, forMs, context),
     resume(target) {
       const resumed = resume(target, context);
@@ -169,8 +179,7 @@ async function planSource(name: SourceName, context: Context, signal: AbortSigna
 
 /** Goes to an earlier good bundle, through the one rollout; what Git wants now is passed over until it changes. */
 async function rollBack(id: ApplicationId, to: number | undefined, context: Context, signal: AbortSignal): Promise<CommandReport> {
-  const { store, journal, bundles } = context;
-  const record = store.application(id);
+  const record = context.store.application(id);
   const aim = record === undefined ? undefined : await aimOf(record, to, context, signal);
   if (record === undefined || aim === undefined || aim.goal === "absent")
     return {
@@ -180,39 +189,8 @@ async function rollBack(id: ApplicationId, to: number | undefined, context: Cont
           ? `${id} has no earlier good version: see ctl history ${id}`
           : `deployment ${to} is not a good version of ${id}: see ctl history ${id}`,
     };
-  const goal = await exactGoal(aim, context, signal);
-  const stored = goal === undefined ? undefined : store.bundle(goal.digest);
-  if (goal === undefined || stored === undefined)
-    return { done: false, message: `the files of deployment ${aim.id} are no longer kept ([state] keep_good)` };
-  // What the host and the other applications are has changed since.
-  const rendering = () => bundles.renderingOf(stored);
-  const policy = (application: ApplicationId) => policyOf(context.config.policy, application);
-  const trial = {
-    drafts: [draftOf(stored)],
-    live: liveBundles(context),
-    rendering,
-    policy,
-    secrets: { missing: "empty", unreadable: [] },
-  } as const;
-  const judged = (await judge(trial, witnessesOf(context), signal)).get(id);
-  if (judged?.kind === "rejected")
-    return { done: false, message: `${id} can't go back to deployment ${aim.id}: ${problemText(judged.problems)}` };
-  journal.tell({ type: "command", command: "rollback", target: id, message: `to deployment ${aim.id}` });
-  const commit = lastCommit(record, aim.revision, context);
-  const rolled = await rollOut({ application: id, bundle: goal, stored: undefined, cause: "rollback", commit }, context, signal);
-  switch (rolled.kind) {
-    case "in-sync":
-      return { done: true, message: `${id} runs that version already` };
-    case "held":
-      return { done: false, message: rolled.why };
-    case "conflicts":
-      return { done: false, message: rolled.problems[0]?.message ?? "" };
-    case "settled": {
-      const { outcome, description, revision } = rolled.settled;
-      if (outcome !== "deployed") return { done: false, message: `${id} ${outcome}: ${description}` };
-      return { done: true, message: `${id} is back on ${short(revision)}, ${description}; it stays there until a commit changes it` };
-    }
-  }
+  const where = { what: `deployment ${String(aim.id)}`, revision: aim.revision, command: "rollback" };
+  return goTo(record, aim.goal, where, context, signal);
 }
 
 async function aimOf(

@@ -167,7 +167,7 @@ export function hostConfig(directories: Directories) {
       .describe(
         "When the data of named volumes is copied; never: a volume that is removed takes its data along, for those who have backups.",
       ),
-    keep: z.int().min(1).default(5).describe("Backups: at least so many of each volume,"),
+    keep: z.int().min(1).default(5).describe("Backups: at least so many of each volume, and of each application's versions,"),
     keep_days: z.int().min(1).default(30).describe("and those of so many days, whichever is more."),
   });
   const scheduleHere = scheduleLayer.optional().describe("As [schedule], for this application; key by key.");

@@ -275,4 +275,9 @@ const migrations: readonly string[] = [
     PRIMARY KEY (name, id)
   ) STRICT;
   `,
+  `
+  -- Backups of kind "application": the bundle that it was; paths: files that were changed by hand.
+  ALTER TABLE backups ADD COLUMN bundle TEXT;
+  CREATE INDEX backups_by_bundle ON backups (bundle);
+  `,
 ];

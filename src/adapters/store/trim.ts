@@ -29,8 +29,8 @@ export function trim(database: Database, keep: Parameters<Store["trim"]>[0], now
 }
 
 /**
- * Kept: what runs, what is wanted, both ends of a rollout, the newest good ones of the history, and each application's newest bundle,
- * whose rollout may be about to begin.
+ * Kept: what runs, what is wanted, both ends of a rollout, what backups are of, the newest good ones of the history, and each application's
+ * newest bundle, whose rollout may be about to begin.
  */
 function trimBundles(database: Database, good: number): void {
   database.run(
@@ -39,6 +39,7 @@ function trimBundles(database: Database, good: number): void {
        AND digest NOT IN (SELECT last_good FROM applications WHERE last_good IS NOT NULL)
        AND digest NOT IN (SELECT desired_digest FROM applications WHERE desired_digest IS NOT NULL)
        AND digest NOT IN (SELECT goal FROM rollouts UNION SELECT fallback FROM rollouts)
+       AND digest NOT IN (SELECT bundle FROM backups WHERE bundle IS NOT NULL)
        AND digest NOT IN (
          SELECT goal FROM (
            SELECT goal, row_number() OVER (PARTITION BY source, application ORDER BY max(id) DESC) AS place
