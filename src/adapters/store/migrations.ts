@@ -2,10 +2,12 @@
 
 import type { Database } from "./database.ts";
 
-/** Brings a database to this version's shape, each step in a transaction of its own. Throws if a newer pgo made it. */
-export function migrate(database: Database, path: string): void {
+/**
+ * Brings a database to this version's shape, or to an earlier one's, each step in a transaction of its own. Throws if a newer pgo made it.
+ */
+export function migrate(database: Database, path: string, shape = newestShape): void {
   const version = versionOf(database, path);
-  migrations.slice(version).forEach((migration, index) => {
+  migrations.slice(version, shape).forEach((migration, index) => {
     database.atomically(() => {
       database.execute(migration);
       database.pragma(`user_version = ${String(version + index + 1)}`);
@@ -281,3 +283,5 @@ const migrations: readonly string[] = [
   CREATE INDEX backups_by_bundle ON backups (bundle);
   `,
 ];
+
+export const newestShape = migrations.length;
