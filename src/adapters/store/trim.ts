@@ -2,10 +2,15 @@
 
 import type { Store } from "../../ports.ts";
 import type { Database } from "./database.ts";
+import { number } from "./rows.ts";
 
 const day = 86_400_000;
 /** Rows of the events table and of the health history, whatever their age. */
 const mostRows = 10_000;
+/** And characters of what they say, as one message may have four thousand. */
+const mostText = 8_000_000;
+/** Deployments that keep their reasons, steps, containers and evidence, at least; of older ones stays what `ctl history` lists. */
+const mostDetailed = 1000;
 /** The limit on repairs looks back minutes; a day is more than enough. */
 const repairsKept = day;
 
@@ -19,13 +24,33 @@ export function trim(database: Database, keep: Parameters<Store["trim"]>[0], now
          AND id NOT IN (SELECT deployment FROM rollouts)`,
       { cutoff, most: keep.deployments },
     );
-    for (const table of ["events", "health_history"])
+    trimDetails(database, Math.max(mostDetailed, keep.deployments));
+    for (const table of ["events", "health_history"]) {
       database.run(`DELETE FROM ${table} WHERE time < :cutoff OR id <= (SELECT max(id) FROM ${table}) - :most`, { cutoff, most: mostRows });
+      database.run(
+        `DELETE FROM ${table} WHERE id <= (
+           SELECT max(id) FROM (SELECT id, sum(length(message)) OVER (ORDER BY id DESC) AS size FROM ${table}) WHERE size > :most)`,
+        { most: mostText },
+      );
+    }
     database.run("DELETE FROM repairs WHERE time < :cutoff", { cutoff: new Date(now.getTime() - repairsKept).toISOString() });
     trimBundles(database, keep.good);
   });
   // Outside of the transaction, or nothing is given back. Rows come one for each page, so it is run to its end.
   database.execute("PRAGMA incremental_vacuum");
+}
+
+/** Those of the newest are what a person looks up; ten thousand of them would be most of the database. */
+function trimDetails(database: Database, most: number): void {
+  const oldest = database.get("SELECT id FROM deployments ORDER BY id DESC LIMIT 1 OFFSET :most", { most });
+  if (oldest === undefined) return;
+  const last = number(oldest, "id");
+  for (const table of ["steps", "containers"]) database.run(`DELETE FROM ${table} WHERE deployment <= :last`, { last });
+  const none = JSON.stringify({ reasons: [] });
+  database.run(
+    `UPDATE deployments SET details = :none WHERE id <= :last AND details <> :none AND id NOT IN (SELECT deployment FROM rollouts)`,
+    { last, none },
+  );
 }
 
 /**
