@@ -3,6 +3,8 @@
 import { existsSync } from "node:fs";
 
 import { restoreArchive } from "./adapters/archive/archive.ts";
+import { openClock } from "./adapters/clock.ts";
+import { lockState } from "./adapters/store/lock.ts";
 import { databaseFault } from "./adapters/store/store.ts";
 import { ask } from "./cli/client.ts";
 import type { Terminal } from "./cli/ctl.ts";
@@ -25,6 +27,9 @@ export async function restoreBackup(file: string, { state, database, terminal, s
   };
   const answer = await ask(socketIn(state), { method: "GET", path: "/v1/alive", patience: 5000 }, signal);
   if (answer.kind !== "absent") return refuse("pgo runs here: stop it first, and move its state database away");
+  // None may begin meanwhile.
+  using closing = new DisposableStack();
+  closing.use(await lockState(state, openClock(), signal));
   if (existsSync(database))
     return refuse(
       `${database} is there already, and is left as it is: move it away (with its -wal and -shm files) to put the backup in its place`,
