@@ -40,6 +40,14 @@ export function actions(places: Places, environment: NodeJS.ProcessEnv, terminal
       return carryHandover(state, site, signal);
     },
 
+    async restoreBackup({ file }, signal) {
+      const { restoreBackup } = await import("./restore.ts");
+      const config = await quietly(environment);
+      const state = config?.state.directory ?? places.directories.state;
+      const start = places.mode === "rootful" ? "systemctl start pgo.service" : "systemctl --user start pgo.service";
+      return restoreBackup(file, { state, database: config?.state.database ?? `${state}/state.db`, terminal, start }, signal);
+    },
+
     async validate(options, signal) {
       const { validate } = await import("./validate.ts");
       return validate(options, { environment, terminal }, signal);

@@ -3,6 +3,7 @@
 import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 
+import { openArchives } from "./adapters/archive/archive.ts";
 import { openClock } from "./adapters/clock.ts";
 import { ageKeyFile, openDecrypter } from "./adapters/decrypt/decrypt.ts";
 import { openGit } from "./adapters/git/git.ts";
@@ -111,6 +112,7 @@ export async function openContext(config: Config, places: Places, environment: N
       ...{ state: config.state.directory, unitDirectory: config.quadlet.unitDirectory, mode: places.mode, host },
       directory: selfDirectory(config),
     }),
+    archives: openArchives(config.state.directory),
     logs: logsCommand(places.mode),
   };
   const opened = closing.move();

@@ -495,6 +495,10 @@ export interface Store {
   /** Newest first. */
   backups(): readonly BackupRecord[];
   forgetBackup(id: number): void;
+  /** Answers its id, of the same count as volumes' backups. */
+  addVersionBackup(backup: Omit<VersionBackup, "id">): number;
+  /** Newest first. */
+  versionBackups(): readonly VersionBackup[];
   /** Those that a rollout may have to bring back. */
   backupsNeeded(): ReadonlySet<number>;
   /** Data that rollouts have put aside, by volume, until they have come to an end. */
@@ -642,6 +646,24 @@ export interface BackupRecord {
   readonly file: string;
   readonly bytes: number;
   readonly at: Date;
+}
+
+/** An application as it was before a rollout: a saved bundle, which is kept as long as this is. */
+export interface VersionBackup {
+  readonly id: number;
+  /** The rollout that it was made for; undefined where the history has forgotten it. */
+  readonly deployment: number | undefined;
+  readonly application: ApplicationId;
+  readonly bundle: Digest;
+  /** Files that were not as the last good version had them, for people. */
+  readonly changed: readonly string[];
+  readonly at: Date;
+}
+
+/** Everything of pgo's in one file. */
+export interface Archives {
+  /** Writes one into the backups of the state directory, whole and durable, and removes old ones. `copyDatabase` makes a copy at a path. */
+  create(at: Date, copyDatabase: (path: string) => Promise<void>): Promise<{ readonly path: string; readonly bytes: number }>;
 }
 
 export interface NewDeployment {

@@ -1,7 +1,17 @@
 /** `ctl`: one command to a running pgo, its answer told, and an exit code that scripts can go by. */
 
-import type { CommandReport, EventEntry, HistoryEntry, PlanReport, StatusReport, SyncReport, VersionReport } from "../core/report.ts";
+import type {
+  BackupsReport,
+  CommandReport,
+  EventEntry,
+  HistoryEntry,
+  PlanReport,
+  StatusReport,
+  SyncReport,
+  VersionReport,
+} from "../core/report.ts";
 import { ask, type Answer, type Question } from "./client.ts";
+import { renderBackups } from "./render-backups.ts";
 import { renderDeployment, renderHistory } from "./render-history.ts";
 import { renderCommand, renderEvents, renderPlan, renderStatus, renderSync, renderVersion } from "./render.ts";
 import { cleaned, wrap, type View } from "./text.ts";
@@ -17,6 +27,9 @@ export type CtlCommand = { readonly json: boolean } & (
   | { readonly name: "retry"; readonly target: string }
   | { readonly name: "resume"; readonly target: string | undefined }
   | { readonly name: "suspend"; readonly target: string | undefined; readonly forMs: number | undefined }
+  | { readonly name: "backups"; readonly target: string | undefined }
+  | { readonly name: "backup" }
+  | { readonly name: "restore"; readonly id: number }
   | { readonly name: "events"; readonly limit: number; readonly follow: boolean }
 );
 
@@ -101,6 +114,12 @@ function questionOf(command: CtlCommand): Question {
       return { method: "POST", path: "/v1/rollback", body: { target: command.target, to: command.to } };
     case "retry":
       return { method: "POST", path: "/v1/retry", body: { target: command.target } };
+    case "backups":
+      return { method: "GET", path: `/v1/backups${query({ target: command.target })}`, patience: moment };
+    case "backup":
+      return { method: "POST", path: "/v1/backup", body: {} };
+    case "restore":
+      return { method: "POST", path: "/v1/restore", body: { id: command.id } };
     case "resume":
       return { method: "POST", path: "/v1/resume", body: { target: command.target }, patience: moment };
     case "suspend":
@@ -140,8 +159,13 @@ function tell(command: CtlCommand, value: unknown, terminal: Terminal): ExitCode
     case "sync":
       print(value as SyncReport, renderSync);
       return syncCode(value as SyncReport);
+    case "backups":
+      print(value as BackupsReport, renderBackups);
+      return exit.done;
     case "rollback":
     case "retry":
+    case "backup":
+    case "restore":
     case "resume":
     case "suspend":
       print(value as CommandReport, renderCommand);

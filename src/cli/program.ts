@@ -39,6 +39,8 @@ export interface Actions {
   uninstall(options: { readonly keepRunning: boolean }, signal: AbortSignal): Promise<number>;
   /** `state`: the state directory, which holds the handover's record. */
   handover(options: { readonly state: string }, signal: AbortSignal): Promise<number>;
+  /** `file`: a backup of all of pgo's state. */
+  restoreBackup(options: { readonly file: string }, signal: AbortSignal): Promise<number>;
   validate(options: ValidateOptions, signal: AbortSignal): Promise<number>;
   configCheck(signal: AbortSignal): Promise<number>;
   configDirectories(signal: AbortSignal): Promise<number>;
@@ -157,6 +159,15 @@ function buildProgram({ name, version }: Invocation, actions: Actions, run: Run,
     .option("--output <file>", "write it to a file instead; a file that is there is left alone")
     .action((options: { output?: string }) => run(actions.configInit({ output: options.output }, signal)));
 
+  program
+    .command("backup")
+    .description("backups of all of pgo's state, without a running pgo")
+    .helpCommand(false)
+    .command("restore")
+    .argument("<file>", "what ctl backup create has written")
+    .description("put one on a host where pgo has no state yet; pgo then makes the host run what it ran")
+    .action((file: string) => run(actions.restoreBackup({ file }, signal)));
+
   addCtl(program.command("ctl"), actions, run, signal);
   return program;
 }
@@ -274,6 +285,21 @@ rolled back or held (plan, sync --wait), 4 changes pending (plan), 5 pgo can't b
     .action((options: Json & { limit: number; follow?: boolean }) =>
       ask({ name: "events", limit: options.limit, follow: options.follow ?? false }, options),
     );
+  const backup = program
+    .command("backup")
+    .description("what there is to go back to: versions, volumes, pgo's own state")
+    .helpCommand(false);
+  const addBackup = (usage: string, description: string): Command =>
+    backup.command(usage).description(description).option("--json", "print JSON, with absolute times");
+  addBackup("list [app]", "what was kept before rollouts, and copies of the state database, newest first").action(
+    (target: string | undefined, options: Json) => ask({ name: "backups", target }, options),
+  );
+  addBackup("create", "write all of pgo's state into one file, to be copied elsewhere (pgo backup restore puts it back)").action(
+    (options: Json) => ask({ name: "backup" }, options),
+  );
+  addBackup("restore", "bring an application back to what this backup has; stays until a commit changes the application")
+    .argument("<id>", "its number (see backup list)", whole)
+    .action((id: number, options: Json) => ask({ name: "restore", id }, options));
   addSecret(program, actions, run, signal);
   add("version", "versions of the running pgo, Node.js and Podman").action((options: Json) => ask({ name: "version" }, options));
   return program;

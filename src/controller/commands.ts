@@ -1,6 +1,15 @@
 /** What a person may ask of a running pgo: the interface that http/ serves and `ctl` calls. */
 
-import type { CommandReport, EventEntry, HistoryEntry, PlanReport, StatusReport, SyncReport, VersionReport } from "../core/report.ts";
+import type {
+  BackupsReport,
+  CommandReport,
+  EventEntry,
+  HistoryEntry,
+  PlanReport,
+  StatusReport,
+  SyncReport,
+  VersionReport,
+} from "../core/report.ts";
 
 /** A target is an application (`shop` or `fleet/shop`) or, where it says so, a source. */
 export interface Commands {
@@ -20,6 +29,12 @@ export interface Commands {
   /** Leaves an application, all of a source, or all alone, also what comes new; `forMs` undefined: until resumed. */
   suspend(target: string | undefined, forMs: number | undefined): CommandReport;
   resume(target: string | undefined): CommandReport;
+  /** What there is to go back to; of one application, or all. */
+  backups(target: string | undefined): BackupsReport;
+  /** Writes all of pgo's state into one file. */
+  backUp(): Promise<CommandReport>;
+  /** Brings an application back to what a backup has of it; stays until a commit changes the application. */
+  restore(id: number): Promise<CommandReport>;
   events(filter: { readonly limit: number; readonly after?: number }): readonly EventEntry[];
   version(signal: AbortSignal): Promise<VersionReport>;
   /** The loop is alive and the state can be written; else why not. */

@@ -14,7 +14,21 @@ import { missingForProbes } from "../core/probe-secrets.ts";
 import type { Target } from "../core/rollout.ts";
 import { recalledRendering, type Rendering, type TemplateRenderer } from "../core/rendering.ts";
 import type { SelfSite } from "../core/self-quadlet.ts";
-import type { Changes, Clock, Git, Handovers, Host, Journal, Podman, Prober, Sealed, Secrets, Store, StoredBundle } from "../ports.ts";
+import type {
+  Archives,
+  Changes,
+  Clock,
+  Git,
+  Handovers,
+  Host,
+  Journal,
+  Podman,
+  Prober,
+  Sealed,
+  Secrets,
+  Store,
+  StoredBundle,
+} from "../ports.ts";
 import type { StateCopies } from "./heal.ts";
 import type { Reach } from "./reach.ts";
 import type { Moment, Renderings } from "./rendering.ts";
@@ -35,6 +49,7 @@ export interface Context {
   readonly keyedDigest: (content: string) => string;
   readonly prober: Prober;
   readonly handovers: Handovers;
+  readonly archives: Archives;
   readonly store: Store;
   readonly journal: Journal;
   readonly clock: Clock;

@@ -1,5 +1,8 @@
 /** The commands of a running pgo. */
 
+import { bytesText } from "../core/size.ts";
+import { goTo, restore } from "./back.ts";
+import { backupsReport } from "./backups.ts";
 import { Unavailable, UnknownTarget, type Commands } from "./commands.ts";
 import type { Context } from "./context.ts";
 import { earlierGood } from "./earlier.ts";
@@ -10,12 +13,10 @@ import { emptiness } from "./seen.ts";
 import { planned } from "./planned.ts";
 import { askedOnce } from "./preflight.ts";
 import { lastGoods, takeSurvey } from "./survey.ts";
-import { rollOut } from "./rollout.ts";
 import { resume, suspend } from "./suspend.ts";
 import { applicationOf, isSource } from "./target.ts";
 import { eventEntry, historyEntry, lookAtAll, sourceStatus, statusReport } from "./status.ts";
-import { lastCommit } from "./repair.ts";
-import { partsOf, short, type ApplicationId, type ServiceName, type SourceName } from "../core/names.ts";
+import { partsOf, type ApplicationId, type ServiceName, type SourceName } from "../core/names.ts";
 import { rolloutOrder } from "../core/order.ts";
 import type { CommandReport, PlannedApplication, SyncReport } from "../core/report.ts";
 
@@ -92,6 +93,18 @@ export function commands(context: Context, { loop, version, hostName }: Surround
       };
     },
 
+    backups: (target) => backupsReport(target === undefined ? undefined : known(target, context), context),
+    backUp: () =>
+      loop.ask(async () => {
+        const { path, bytes } = await context.archives.create(clock.now(), (at) => store.copyTo(at));
+        journal.tell({ type: "command", command: "backup create", target: "", message: path });
+        return {
+          done: true,
+          message: `${path} (${bytesText(bytes)}): copy it to another machine, with pgo.toml and the keys beside it. It holds secrets as they are`,
+        };
+      }),
+    restore: (id) => loop.ask((running) => restore(id, context, running)),
+
     suspend: (target, forMs) => suspend(target, forMs, context),
     resume(target) {
       const resumed = resume(target, context);
@@ -164,28 +177,12 @@ async function planSource(name: SourceName, context: Context, signal: AbortSigna
 
 /** Goes to an earlier good bundle, through the one rollout; what Git wants now is passed over until it changes. */
 async function rollBack(id: ApplicationId, to: number | undefined, context: Context, signal: AbortSignal): Promise<CommandReport> {
-  const { store, journal } = context;
-  const record = store.application(id);
+  const record = context.store.application(id);
   if (record === undefined) return { done: false, message: `${id} is gone` };
   const earlier = await earlierGood(record, to, context, signal);
   if (!earlier.ok) return { done: false, message: earlier.trouble };
-  const { bundle, deployment, revision: then } = earlier.value;
-  journal.tell({ type: "command", command: "rollback", target: id, message: `to deployment ${deployment}` });
-  const commit = lastCommit(record, then, context);
-  const rolled = await rollOut({ application: id, bundle, stored: undefined, cause: "rollback", commit }, context, signal);
-  switch (rolled.kind) {
-    case "in-sync":
-      return { done: true, message: `${id} runs that version already` };
-    case "held":
-      return { done: false, message: rolled.why };
-    case "conflicts":
-      return { done: false, message: rolled.problems[0]?.message ?? "" };
-    case "settled": {
-      const { outcome, description, revision } = rolled.settled;
-      if (outcome !== "deployed") return { done: false, message: `${id} ${outcome}: ${description}` };
-      return { done: true, message: `${id} is back on ${short(revision)}, ${description}; it stays there until a commit changes it` };
-    }
-  }
+  const { bundle, deployment, revision } = earlier.value;
+  return goTo(record, { bundle, revision, what: `deployment ${String(deployment)}`, command: "rollback" }, context, signal);
 }
 
 function syncReport(names: readonly SourceName[], waited: boolean, { store, clock }: Context): SyncReport {

@@ -1,8 +1,9 @@
 /** An earlier version of an application that was good, as it can be gone back to now: for `ctl rollback` and for `watch = "rollback"`. */
 
+import { assemble } from "../core/assemble.ts";
 import type { Bundle } from "../core/bundle.ts";
 import { problemText } from "../core/judgement.ts";
-import type { ApplicationId, Revision } from "../core/names.ts";
+import type { ApplicationId, Digest, Revision } from "../core/names.ts";
 import { policyOf } from "../core/policy-config.ts";
 import { success, trouble, type Result } from "../core/result.ts";
 import type { ApplicationRecord, DeploymentRecord } from "../ports.ts";
@@ -17,17 +18,13 @@ export interface Earlier {
   readonly bundle: Bundle;
 }
 
-/**
- * What a deployment brought, or without `to` the newest good one that is not what runs; judged by what the host and the other applications
- * are now. The trouble is for people.
- */
+/** What a deployment brought, or without `to` the newest good one that is not what runs. The trouble is for people. */
 export async function earlierGood(
   record: ApplicationRecord,
   to: number | undefined,
   context: Context,
   signal: AbortSignal,
 ): Promise<Result<Earlier, string>> {
-  const { store, bundles } = context;
   const { id } = record;
   const aim = await aimOf(record, to, context, signal);
   if (aim === undefined || aim.goal === "absent")
@@ -36,23 +33,35 @@ export async function earlierGood(
         ? `${id} has no earlier good version: see ctl history ${id}`
         : `deployment ${to} is not a good version of ${id}: see ctl history ${id}`,
     );
-  const bundle = await exactGoal(aim, context, signal);
-  const stored = bundle === undefined ? undefined : store.bundle(bundle.digest);
-  if (bundle === undefined || stored === undefined)
-    return trouble(`the files of deployment ${aim.id} are no longer kept ([state] keep_good)`);
-  // What the host and the other applications are has changed since.
+  const bundle = await asItRan(id, aim.goal, `deployment ${aim.id}`, context, signal);
+  return bundle.ok ? success({ deployment: aim.id, revision: aim.revision, bundle: bundle.value }) : bundle;
+}
+
+/**
+ * A saved bundle as it ran, with its images, if it may run again: the host, the other applications and the policy are asked as they are now.
+ * `what`: "deployment 3".
+ */
+export async function asItRan(
+  id: ApplicationId,
+  digest: Digest,
+  what: string,
+  context: Context,
+  signal: AbortSignal,
+): Promise<Result<Bundle, string>> {
+  const { store, bundles, config } = context;
+  const saved = store.bundle(digest);
+  if (saved === undefined) return trouble(`the files of ${what} are no longer kept ([state] keep_good)`);
+  // A backup of what was changed by hand may be none that can be read.
+  const isReadable = assemble(draftOf(saved), bundles.renderingOf(saved)).ok;
+  const bundle = isReadable ? await exactly(id, digest, context, signal) : undefined;
+  const stored = bundle === undefined ? saved : (store.bundle(bundle.digest) ?? saved);
   const rendering = () => bundles.renderingOf(stored);
-  const policy = (application: ApplicationId) => policyOf(context.config.policy, application);
-  const trial = {
-    drafts: [draftOf(stored)],
-    live: liveBundles(context),
-    rendering,
-    policy,
-    secrets: { missing: "empty", unreadable: [] },
-  } as const;
-  const judged = (await judge(trial, witnessesOf(context), signal)).get(id);
-  if (judged?.kind === "rejected") return trouble(`${id} can't go back to deployment ${aim.id}: ${problemText(judged.problems)}`);
-  return success({ deployment: aim.id, revision: aim.revision, bundle });
+  const policy = (application: ApplicationId) => policyOf(config.policy, application);
+  const secrets = { missing: "empty", unreadable: [] } as const;
+  const trial = { drafts: [draftOf(stored)], live: liveBundles(context), rendering, policy, secrets };
+  const found = (await judge(trial, witnessesOf(context), signal)).get(id);
+  if (found?.kind === "rejected") return trouble(`${id} can't go back to ${what}: ${problemText(found.problems)}`);
+  return bundle === undefined ? trouble(`${id} can't go back to ${what}: its files can't be read`) : success(bundle);
 }
 
 async function aimOf(

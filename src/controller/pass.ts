@@ -6,6 +6,7 @@ import { partsOf, type ApplicationId, type Revision } from "../core/names.ts";
 import type { Result } from "../core/result.ts";
 import type { ApplicationRecord, GitTrouble, Snapshot, SourceRecord, Store } from "../ports.ts";
 import { guarded } from "./act.ts";
+import { dropOldVersions } from "./backups.ts";
 import type { Context } from "./context.ts";
 import { dealWithRevision } from "./revision.ts";
 import { awaitsJudgement, takeFound } from "./heal.ts";
@@ -133,6 +134,7 @@ async function dealWith(
     checked(one.source, one.snapshot, context);
   }
   const { keepDeployments: deployments, keepDays: days, keepGood: good } = context.config.state;
+  dropOldVersions(context);
   context.store.trim({ deployments, days, good }, context.clock.now());
   await dropOldBackups(context, signal);
   if (touched.size > 0) await removeSuperseded(context, signal);

@@ -34,6 +34,7 @@ import { inheritance, takeOver } from "./inherit.ts";
 import { exactFallback, noteRunning, releaseImages, secureImages } from "./images.ts";
 import { observe, type Observation } from "./observe.ts";
 import { unknownStart } from "../core/observe.ts";
+import { saveBefore, whatIsThere } from "./backups.ts";
 import { preflight } from "./preflight.ts";
 import { roomFor } from "./room.ts";
 import { settle } from "./settle.ts";
@@ -105,14 +106,18 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
   // Before the bundle that needs them is saved: what is sealed for nothing is swept, what is missing could not be made again.
   for (const { sealed, content } of order.bundle?.files ?? [])
     if (sealed !== undefined && digestOf(content) === sealed) await context.sealed.put(content, signal);
+  const live = bundleOf(fallback, context);
+  const before = await whatIsThere(made, { live, isNew: target !== fallback, observation }, context, signal);
   const startedAt = context.clock.now();
   const intention = store.atomically(() => {
-    if (order.stored !== undefined) store.saveBundle(order.stored);
     const { application, cause } = order;
     const reasons = [...made.steps, ...made.afterwards].map((step) => `${step.kind} ${targetOf(step)}: ${step.because}`);
     const ends = order.because === undefined ? { goal: target, fallback } : { goal: fallback, fallback: target };
     const deployment = store.beginDeployment({ application, ...order.commit, cause, goal: ends.goal, startedAt, reasons });
     const attempt = { deployment, application, revision: order.commit.revision, cause, ...ends, startedAt, recoveries: 0 };
+    if (before !== undefined) saveBefore(before, { application, deployment, live }, context);
+    // Last: of an application's bundles the newest is kept, whatever becomes of its rollout.
+    if (order.stored !== undefined) store.saveBundle(order.stored);
     const begun = order.because === undefined ? applying(attempt) : reverting(applying(attempt), order.because);
     store.saveRollout(begun);
     if (begun.phase === "reverting") noteTurn(begun, context);

@@ -98,5 +98,8 @@ function measure({ containers }: Survey, { store, journal }: Context): void {
   const states: Record<string, number> = {};
   for (const { state } of containers) states[state] = (states[state] ?? 0) + 1;
   journal.tell({ type: "containers", states });
+  const sum = (all: readonly { readonly bytes: number }[]) => all.reduce((total, { bytes }) => total + bytes, 0);
   journal.tell({ type: "storage", kind: "database", bytes: store.size() });
+  journal.tell({ type: "storage", kind: "copies", bytes: sum(store.copies()) });
+  journal.tell({ type: "storage", kind: "backups", bytes: sum(store.backups()) });
 }

@@ -34,10 +34,24 @@ export async function seenObjects(
 export function objectRules(application: Plan["application"], context: Context): ObjectRules {
   const { quadlet, applications, backup } = context.config;
   const prune = applications.get(partsOf(application).application)?.prune ?? quadlet.prune;
+  const rollout = context.store.rollouts().find((one) => one.application === application);
+  const isDone = ({ deployment }: { readonly deployment: number | undefined }) => deployment === rollout?.deployment;
   const others = prune === "all" ? [...liveBundles(context)].filter(([id]) => id !== application) : [];
   return {
     prune,
     backups: backup.volumes === "never" ? undefined : `${backupsIn(context)}/volumes`,
+    // On the way back nothing new is written, and what waits is to run again soon.
+    copied:
+      backup.volumes !== "before-rollout" || rollout?.phase === "reverting"
+        ? undefined
+        : new Set(
+            rollout === undefined
+              ? []
+              : context.store
+                  .backups()
+                  .filter(isDone)
+                  .map(({ volume }) => volume),
+          ),
     needed: new Set(
       others.flatMap(([, { units }]) =>
         units.flatMap(({ kind, object, image }) => [...(kind === "volume" ? [object] : []), ...(image === undefined ? [] : [image])]),
@@ -58,7 +72,10 @@ export function volumeExecutors({ application }: Plan, deployment: number, conte
       const name = `${at.toISOString().replace(/[-:.]/g, "")}-${String(deployment)}-${digestOf(seen.createdAt).slice(0, 8)}.tar`;
       const file = `volumes/${volume}/${name}`;
       const saved = await host.exportVolume(volume, file, signal);
-      if (!saved.ok) return trouble(`back ${volume} up to ${backupsIn(context)}/${file}: ${saved.trouble}; it was not removed`);
+      if (!saved.ok)
+        return trouble(
+          `back ${volume} up to ${backupsIn(context)}/${file}: ${saved.trouble}; it ${from === undefined ? "is as it was" : "was not removed"}`,
+        );
       const { bytes } = saved.value;
       store.atomically(() => {
         const backup = store.addBackup({ deployment, application, volume, file, bytes, at });

@@ -164,12 +164,12 @@ export function hostConfig(directories: Directories) {
   const ownPrune = prune.optional().describe("Of [quadlet], for this application alone.");
   const backup = z.strictObject({
     volumes: z
-      .enum(["before-removal", "never"])
+      .enum(["before-removal", "before-rollout", "never"])
       .default("before-removal")
       .describe(
-        "When the data of named volumes is copied; never: a volume that is removed takes its data along, for those who have backups.",
+        "When the data of named volumes is copied; before-rollout: also when what uses them is about to restart with a change; never: a volume that is removed takes its data along, for those who have backups.",
       ),
-    keep: z.int().min(1).default(5).describe("Backups: at least so many of each volume,"),
+    keep: z.int().min(1).default(5).describe("Backups: at least so many of each volume, and of each application's versions,"),
     keep_days: z.int().min(1).default(30).describe("and those of so many days, whichever is more."),
   });
   const scheduleHere = scheduleLayer.optional().describe("As [schedule], for this application; key by key.");
@@ -359,7 +359,7 @@ export interface Config {
     readonly minFree: number;
   };
   readonly backup: {
-    readonly volumes: "before-removal" | "never";
+    readonly volumes: "before-removal" | "before-rollout" | "never";
     /** Of each volume. */
     readonly keep: number;
     readonly keepDays: number;

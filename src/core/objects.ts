@@ -30,6 +30,8 @@ export interface ObjectRules {
   readonly prune: "none" | "networks" | "all";
   /** Where a volume's data is copied to before it is removed; undefined: nowhere. */
   readonly backups: string | undefined;
+  /** Before what uses a volume starts with something new, its data is copied, unless that was done in this rollout; undefined: it is not. */
+  readonly copied: ReadonlySet<string> | undefined;
   /** Images and volumes that another application's last good version names. */
   readonly needed: ReadonlySet<string>;
 }
@@ -106,6 +108,45 @@ export function recreations(bundle: Bundle | undefined, observed: Observed): rea
 export function recreationSteps({ object, users, isUp, because, removal }: Recreation): readonly Step[] {
   const stop = (service: ServiceName): Step => ({ kind: "stop", service, because });
   return [...users.map(stop), ...(isUp ? [stop(object.service)] : []), ...removal];
+}
+
+/**
+ * With `volumes = "before-rollout"`: of each volume of the application that restarting units use, a copy. They are stopped for it, so that it is of one
+ * moment; what uses the volume and does not restart runs on, and writes on. One that is made anew has a copy of its own.
+ */
+export function copySteps(
+  restarts: readonly Unit[],
+  units: readonly Unit[],
+  recreated: readonly Recreation[],
+  { objects }: Observed,
+): readonly Step[] {
+  const { rules, volumes } = objects ?? {};
+  if (rules?.copied === undefined || rules.backups === undefined) return [];
+  const uses = (unit: Unit, volume: Unit) => unit.uses.includes(volume.name) || unit.after.includes(volume.service);
+  const copies = units.flatMap((volume) => {
+    const users = restarts.filter((unit) => uses(unit, volume));
+    const isDue =
+      volume.kind === "volume" &&
+      volumes?.get(volume.object)?.holdsData === true &&
+      rules.copied?.has(volume.object) === false &&
+      !recreated.some(({ object }) => object === volume);
+    return isDue && users.length > 0 ? [{ volume, users }] : [];
+  });
+  const stopped = new Set(copies.flatMap(({ users }) => users));
+  const names = [...new Set(copies.flatMap(({ users }) => users.map(({ name }) => name)))].join(", ");
+  const because = `${names} changed, and [backup] volumes says so`;
+  return [
+    ...startOrder([...stopped])
+      .toReversed()
+      .map(({ service }): Step => ({ kind: "stop", service, because: "its volume is copied first" })),
+    ...copies.map(({ volume }): Step => ({
+      kind: "backup-volume",
+      volume: volume.object,
+      service: volume.service,
+      from: undefined,
+      because,
+    })),
+  ];
 }
 
 /**

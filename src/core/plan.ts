@@ -16,7 +16,7 @@ import type { Bundle, BundleFile, Input, Problem, Unit } from "./bundle.ts";
 import { roleOf } from "./kinds.ts";
 import { isUnitText } from "./layout.ts";
 import type { ApplicationId, Digest, RelativePath, ServiceName } from "./names.ts";
-import { pruneSteps, recreations, recreationSteps, type SeenObjects } from "./objects.ts";
+import { copySteps, pruneSteps, recreations, recreationSteps, type SeenObjects } from "./objects.ts";
 import { onChangeOf, writtenInPlace } from "./on-change.ts";
 import { startOrder } from "./order.ts";
 import type { UnitPaces } from "./pace-config.ts";
@@ -186,6 +186,8 @@ export function plan(goal: Goal, seen: Observed): Plan {
     });
   const [copies, moves, back] = [adoptSteps(sides, "in place"), adoptSteps(sides, "elsewhere"), giveBackSteps(sides)];
   const recreated = recreations(goal.bundle, observed);
+  const starts = startSteps(wantedOf(goal, units, observed), recreated, observed);
+  const restarts = starts.flatMap((step) => (step.kind === "restart" ? [step.unit] : []));
   return {
     application: goal.application,
     conflicts: [],
@@ -203,7 +205,8 @@ export function plan(goal: Goal, seen: Observed): Plan {
       ...cleanUp(others, observed),
       ...enables(units, observed),
       ...recreated.flatMap(recreationSteps),
-      ...startSteps(wantedOf(goal, units, observed), recreated, observed).map((step) => withOrigin(step, sides)),
+      ...copySteps(restarts, units, recreated, observed),
+      ...starts.map((step) => withOrigin(step, sides)),
       ...reviveSteps(sides, observed),
       ...stops(objects, observed),
       ...cleanUp(objects, observed),

@@ -149,6 +149,30 @@ export interface EventEntry {
   readonly message: string;
 }
 
+/** Newest first. `before`: the deployment that each was made for, null where the history has forgotten it. */
+export interface BackupsReport {
+  readonly applications: readonly {
+    readonly id: number;
+    readonly source: string;
+    readonly application: string;
+    readonly at: string;
+    readonly before: number | null;
+    /** Files that were changed by hand then. */
+    readonly changed: readonly string[];
+  }[];
+  readonly volumes: readonly {
+    readonly id: number;
+    readonly source: string;
+    readonly application: string;
+    readonly at: string;
+    readonly before: number | null;
+    readonly volume: string;
+    readonly path: string;
+    readonly bytes: number;
+  }[];
+  readonly state: readonly { readonly path: string; readonly at: string; readonly bytes: number }[];
+}
+
 /** The answer to a command that changes something. */
 export interface CommandReport {
   readonly done: boolean;

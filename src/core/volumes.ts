@@ -65,5 +65,5 @@ export function tooLarge(
   const total = volumes.reduce((sum, { bytes }) => sum + bytes, 0);
   if (total + minimum <= free) return undefined;
   const names = volumes.map(({ volume }) => volume).join(", ");
-  return `${names} ${volumes.length === 1 ? "is" : "are"} made anew, and a backup needs ${bytesText(total)} at ${directory}, where ${bytesText(free)} are free ([state] min_free is ${bytesText(minimum)}): make room there, or remove old backups`;
+  return `a backup of ${names} needs ${bytesText(total)} at ${directory}, where ${bytesText(free)} are free ([state] min_free is ${bytesText(minimum)}): make room there, or remove old backups`;
 }

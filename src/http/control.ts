@@ -57,6 +57,7 @@ const bodies = {
   sync: z.strictObject({ target: target.optional(), wait: z.boolean().default(false), now: z.boolean().default(false) }),
   rollback: z.strictObject({ target, to: z.int().min(1).optional() }),
   target: z.strictObject({ target }),
+  restore: z.strictObject({ id: z.int().min(1) }),
   resume: z.strictObject({ target: target.optional() }),
   suspend: z.strictObject({ target: target.optional(), forMs: z.number().positive().max(Number.MAX_SAFE_INTEGER).optional() }),
 };
@@ -81,6 +82,15 @@ function application({ commands, warn }: ControlSettings, closing: AbortSignal):
     const entry = commands.history({ target: undefined, limit: 10_000, id }).find((one) => one.id === id);
     if (entry === undefined) throw new UnknownTarget(`there is no deployment ${String(id)} (or it is no longer kept): see ctl history`);
     context.body = entry;
+  });
+  router.get("/backups", (context) => {
+    context.body = commands.backups(checked(context.query, queries.plan).target);
+  });
+  router.post("/backup", async (context) => {
+    context.body = await commands.backUp();
+  });
+  router.post("/restore", async (context) => {
+    context.body = await commands.restore((await readBody(context.req, bodies.restore)).id);
   });
   router.get("/events", (context) => {
     const { limit, after } = checked(context.query, queries.events);

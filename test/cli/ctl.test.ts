@@ -251,7 +251,7 @@ test("ctl loads nothing but commander and its own files", async () => {
     console.log(JSON.stringify(loaded));`;
   const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", script]);
   const strange = (JSON.parse(stdout) as string[]).filter(
-    (url) => !/^node:|\/node_modules\/commander\/|\/src\/cli\/|\/src\/core\/duration\.ts$|\/src\/places\.ts$/.test(url),
+    (url) => !/^node:|\/node_modules\/commander\/|\/src\/cli\/|\/src\/core\/(?:duration|size)\.ts$|\/src\/places\.ts$/.test(url),
   );
   assert.deepEqual(strange, []);
 });

@@ -26,6 +26,7 @@ async function run(words: string, name = "pgo", overrides: Partial<Actions> = {}
       return Promise.resolve(0);
     },
     secret: note("secret"),
+    restoreBackup: note("restoreBackup"),
     ...overrides,
   };
   const terminal = captured();
@@ -92,6 +93,10 @@ test("each command reaches its action with its options", async () => {
     ["ctl secret set DB_PASSWORD --file shop.env", ["secret", { name: "set", secret: "DB_PASSWORD", file: "shop.env" }]],
     ["ctl secret list", ["secret", { name: "list", json: false }]],
     ["ctl secret list --json", ["secret", { name: "list", json: true }]],
+    ["ctl backup list shop", { name: "backups", target: "shop", json: false }],
+    ["ctl backup create --json", { name: "backup", json: true }],
+    ["ctl backup restore 12", { name: "restore", id: 12, json: false }],
+    ["backup restore /root/pgo.tar", ["restoreBackup", { file: "/root/pgo.tar" }]],
     ["ctl secret remove DB_PASSWORD", ["secret", { name: "remove", secret: "DB_PASSWORD" }]],
     ["ctl version --json", { name: "version", json: true }],
     ["ctl --socket /s version", [{ name: "version", json: false }, "/s"]],

@@ -1,7 +1,9 @@
 /** pgo's controller over a world in memory, with the real state database: what a test drives, and what it looks at. */
 
 import assert from "node:assert/strict";
+import { dirname } from "node:path";
 
+import { openArchives } from "../../src/adapters/archive/archive.ts";
 import { openStore } from "../../src/adapters/store/store.ts";
 import type { Commands } from "../../src/controller/commands.ts";
 import { Bundles, type Context } from "../../src/controller/context.ts";
@@ -74,10 +76,12 @@ export class Pgo implements AsyncDisposable {
   #commands!: Commands;
   #context!: Context;
   #config: ReturnType<typeof configOf>;
+  readonly #archives: string;
   readonly #open: () => Store & AsyncDisposable;
 
   constructor({ config = {}, allowEmpty = false, database = ":memory:", copies }: PgoOptions = {}) {
     this.#open = () => openStore(database, { now: this.clock.now(), ...(copies === undefined ? {} : { copies }) });
+    this.#archives = dirname(database);
     this.store = this.#open();
     for (const [image, behaviour] of [
       ["good:1", "good"],
@@ -136,6 +140,7 @@ export class Pgo implements AsyncDisposable {
       changes,
       unseen: new Unseen(clock),
       symptoms: new Symptoms(),
+      archives: openArchives(this.#archives),
       handovers: life.wrap(this.handovers),
       reach: new Reach({ ...reached, journal, clock, room: stateRoom(this.#config) }),
       time: new Timekeeping(clock, this.store),

@@ -114,10 +114,7 @@ suite("a changed volume", () => {
     pgo.world.free.state = 5500;
     await pgo.push(db("2"));
     assert.equal(pgo.outcome("shop"), "held");
-    assert.match(
-      pgo.record("shop")?.message ?? "",
-      /^systemd-data is made anew, and a backup needs 5 kB at .*: make room there, or remove old backups$/,
-    );
+    assert.match(pgo.record("shop")?.message ?? "", /^a backup of systemd-data needs 5 kB at .*: make room there, or remove old backups$/);
     assert.deepEqual(pgo.world.changes, []);
   });
 
@@ -344,4 +341,81 @@ test("old backups go, but not those that the settings keep", async () => {
   await pgo.push({ ...db("1"), "other/other.container": container("good:1") });
   assert.equal(pgo.store.backups().length, 2);
   assert.equal(pgo.world.volumeBackups.size, 2);
+});
+
+suite("volumes copied before each rollout", () => {
+  const config = { backup: { volumes: "before-rollout" } };
+  const app = (image: string, other = "good:1") => ({
+    "shop/db.container": container(image, "Volume=data.volume:/data"),
+    "shop/web.container": container("good:1", "Volume=data.volume:/data:ro"),
+    "shop/log.container": container(other, "Volume=log.volume:/log"),
+    "shop/data.volume": "[Volume]\n",
+    "shop/log.volume": "[Volume]\n",
+  });
+
+  test("what changes is stopped, the volumes that it uses are copied, and it starts; what does not change runs on", async () => {
+    await using pgo = await running(app("good:1"), config);
+    await pgo.push(app("good:2"));
+    assert.equal(pgo.outcome("shop"), "deployed");
+    assert.deepEqual(pgo.world.changes.slice(2), ["stop db.service", "export systemd-data", "restart db.service"]);
+    assert.deepEqual(
+      pgo.store.backups().map(({ volume }) => volume),
+      ["systemd-data"],
+    );
+    assert.match(dataOf(pgo) ?? "", /precious/, "nothing of it is touched");
+    isSettled(pgo);
+  });
+
+  test("the plan says why", async () => {
+    await using pgo = await running(app("good:1"), config);
+    pgo.world.commit(app("good:2"));
+    const { applications } = await pgo.until(pgo.commands.plan(undefined, new AbortController().signal));
+    const step = applications[0]?.steps.find(({ kind }) => kind === "backup-volume");
+    assert.deepEqual(step, {
+      kind: "backup-volume",
+      target: "systemd-data",
+      because: "db.container changed, and [backup] volumes says so",
+    });
+  });
+
+  test("on the way back nothing is copied, and the data stays as the new version left it", async () => {
+    await using pgo = await running(app("good:1"), config);
+    await pgo.push(app("crash:1"));
+    assert.equal(pgo.outcome("shop"), "rolled-back");
+    assert.equal(pgo.store.backups().length, 1);
+    assert.match(dataOf(pgo) ?? "", /precious/);
+    isSettled(pgo);
+  });
+
+  test("a first rollout, and a service that only died, copy nothing", async () => {
+    await using pgo = await running(app("good:1"), config);
+    pgo.world.machine.kill(service("db"));
+    await pgo.pass(10 * minute);
+    assert.deepEqual(pgo.store.backups(), []);
+  });
+
+  test("where none can be made the rollout is undone, and the old version runs", async () => {
+    await using pgo = await running(app("good:1"), config);
+    pgo.world.backupTrouble = "no space left on device";
+    await pgo.push(app("good:2"));
+    assert.equal(pgo.outcome("shop"), "rolled-back");
+    assert.match(pgo.record("shop")?.message ?? "", /^back systemd-data up to .*: no space left on device; it is as it was/);
+    isSettled(pgo);
+  });
+
+  test("pgo that dies after the copy does not make another one", async () => {
+    await using pgo = await running(app("good:1"), config);
+    pgo.world.commit(app("good:2"));
+    let died = false;
+    pgo.world.onChange = () => {
+      if (died || pgo.world.changes.at(-1) !== "restart db.service") return;
+      died = true;
+      pgo.kill();
+    };
+    await pgo.pass(5 * minute);
+    pgo.world.onChange = undefined;
+    assert.equal(pgo.outcome("shop"), "deployed");
+    assert.equal(pgo.store.backups().length, 1);
+    isSettled(pgo);
+  });
 });

@@ -106,7 +106,7 @@ export class World {
         networks: new Set(this.networks.keys()),
         volumes: new Map([...this.volumes].map(([name, { createdAt }]) => [name, { createdAt, holdsData: true }])),
         aside: this.asides,
-        rules: { prune: this.prune, backups: "/backups", needed: new Set() },
+        rules: { prune: this.prune, backups: "/backups", copied: undefined, needed: new Set() },
       },
       isResumed: this.isResumed,
     };

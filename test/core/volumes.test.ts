@@ -78,6 +78,6 @@ test("backups that don't fit beside what must stay free are told with sizes", ()
       ],
       place,
     ) ?? "",
-    /^a, b are made anew, and a backup needs 600 kB at \/b, where 1 MB are free \(\[state\] min_free is 400 kB\)/,
+    /^a backup of a, b needs 600 kB at \/b, where 1 MB are free \(\[state\] min_free is 400 kB\)/,
   );
 });

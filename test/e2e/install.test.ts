@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { Installed, web } from "./installed.ts";
+import { Installed, quick, web } from "./installed.ts";
 
 const installation = readFileSync(new URL("../../docs/installation.md", import.meta.url), "utf8");
 const example = "http://127.0.0.1:8080/";
@@ -219,6 +219,10 @@ test("--uninstall keeps volumes with their data, secrets, and what is not pgo's"
   await host.write(`${host.quadlets}/mine.container`, web("good", 8083));
   await host.sh("systemctl daemon-reload && systemctl start mine.service");
   const mine = await pgo.services("mine.service");
+  const created = await pgo.ctl("backup", "create");
+  assert.equal(created.code, 0, created.stderr);
+  const [archive = ""] = created.stdout.split(" ");
+  await host.sh(`cp ${archive} /root/pgo.tar`);
 
   const { stdout } = await pgo.install("--uninstall");
   assert.equal(stdout, "removed fleet/blog\nremoved fleet/shop\npgo and its applications are gone; volumes are kept\n");
@@ -231,6 +235,48 @@ test("--uninstall keeps volumes with their data, secrets, and what is not pgo's"
   );
   assert.equal(await host.sh("podman run --rm --volume systemd-shop:/data localhost/test/busybox cat /data/page"), "kept");
   assert.equal(await host.sh("systemctl list-units --failed --plain --no-legend"), "");
+
+  await t.test("a backup of all of pgo's state makes an empty host run what it ran, with Git out of reach", async () => {
+    await host.sh("podman volume rm systemd-shop; rm -rf /var/lib/pgo; mkdir -m 700 /var/lib/pgo");
+    await pgo.configure(quick);
+    await host.sh(`sed -i 's/^url = .*/url = "ssh:\\/\\/127.0.0.1:9\\/fleet.git"/' ${pgo.settings}/pgo.toml`);
+    const restore = () =>
+      host.exec(
+        [
+          "podman",
+          "run",
+          "--rm",
+          "--security-opt",
+          "label=disable",
+          "-v",
+          "/var/lib/pgo:/var/lib/pgo",
+          "-v",
+          "/root/pgo.tar:/pgo.tar:ro",
+          "localhost/pgo:latest",
+          "backup",
+          "restore",
+          "/pgo.tar",
+        ],
+        { check: false },
+      );
+    const done = await restore();
+    assert.deepEqual(
+      [done.code, done.stdout],
+      [
+        0,
+        "put back into /var/lib/pgo: fleet/blog, fleet/shop\nstart pgo now, and it makes the host run them: systemctl start pgo.service\n",
+      ],
+      done.stderr,
+    );
+    assert.match((await restore()).stderr, /state\.db is there already, and is left as it is/);
+    await pgo.tryInstall();
+    await host.waitFor("what it ran", async () => {
+      const [shop, blog] = await Promise.all([pgo.application("shop"), pgo.application("blog")]);
+      return shop?.health === "healthy" && blog?.health === "healthy";
+    });
+    assert.equal((await host.get("http://127.0.0.1:8082/")).body, "good\n");
+    assert.match(JSON.stringify((await pgo.status()).sources), /"state":"failed"/);
+  });
 });
 
 test("a pgo.toml that names other directories is followed, by pgo's mounts and by --uninstall", async (t) => {

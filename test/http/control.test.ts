@@ -72,6 +72,9 @@ test("each route asks its command and answers its report", async (t) => {
     ["POST", "/v1/suspend", '{"target":"shop","forMs":3600000}'],
     ["POST", "/v1/suspend", '{"target":"shop"}'],
     ["POST", "/v1/resume", '{"target":"shop"}'],
+    ["GET", "/v1/backups?target=shop"],
+    ["POST", "/v1/backup", "{}"],
+    ["POST", "/v1/restore", '{"id":12}'],
   ] as const)
     assert.equal((await call(socket, method, path, body)).status, 200, path);
   assert.deepEqual(asked, [
@@ -92,6 +95,9 @@ test("each route asks its command and answers its report", async (t) => {
     'suspend "shop" 3600000',
     'suspend "shop" ',
     'resume "shop"',
+    'backups "shop"',
+    "backUp",
+    "restore 12",
   ]);
 });
 

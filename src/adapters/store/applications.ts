@@ -52,6 +52,10 @@ export function applicationTables(database: Database): Tables {
     forgetApplication: (id) => {
       database.atomically(() => {
         for (const table of ofOneApplication) database.run(`DELETE FROM ${table} WHERE application = :id`, { id });
+        database.run(
+          "DELETE FROM bundles WHERE application = :id AND digest NOT IN (SELECT bundle FROM backups WHERE bundle IS NOT NULL)",
+          { id },
+        );
       });
     },
 
@@ -85,11 +89,10 @@ export function applicationTables(database: Database): Tables {
   };
 }
 
-/** What goes with an application. History and events stay. */
+/** What goes with an application. History and events stay, and the bundles that backups are of. */
 const ofOneApplication = [
   "applications",
   "quarantine",
-  "bundles",
   "inventory",
   "started",
   "rollouts",

@@ -3,11 +3,22 @@
 import { z } from "zod";
 
 import type { Aside } from "../../core/objects.ts";
-import type { BackupRecord, Store } from "../../ports.ts";
+import type { BackupRecord, Store, VersionBackup } from "../../ports.ts";
 import type { Database } from "./database.ts";
-import { application, date, digestIn, number, oneOf, optional, text, type Row } from "./rows.ts";
+import { application, date, digest, digestIn, number, oneOf, optional, text, type Row } from "./rows.ts";
 
-type Tables = Pick<Store, "addBackup" | "backups" | "forgetBackup" | "backupsNeeded" | "asides" | "saveAside" | "forgetAsides">;
+type Tables = Pick<
+  Store,
+  | "addBackup"
+  | "backups"
+  | "addVersionBackup"
+  | "versionBackups"
+  | "forgetBackup"
+  | "backupsNeeded"
+  | "asides"
+  | "saveAside"
+  | "forgetAsides"
+>;
 
 export function backupTables(database: Database): Tables {
   return {
@@ -18,8 +29,20 @@ export function backupTables(database: Database): Tables {
         { deployment, paths: JSON.stringify([file]), time: at.toISOString(), owner, volume, bytes },
       ).id,
     backups: () => database.all("SELECT * FROM backups WHERE kind = 'volume' ORDER BY id DESC").map(backupIn),
+    addVersionBackup: ({ deployment, application: owner, bundle, changed, at }) =>
+      database.run(
+        `INSERT INTO backups (deployment, paths, time, kind, application, object, bytes, bundle)
+         VALUES (:deployment, :paths, :time, 'application', :owner, '', 0, :bundle)`,
+        { deployment, paths: JSON.stringify(changed), time: at.toISOString(), owner, bundle },
+      ).id,
+    versionBackups: () => database.all("SELECT * FROM backups WHERE kind = 'application' ORDER BY id DESC").map(versionIn),
     forgetBackup: (id) => {
       database.run("DELETE FROM backups WHERE id = :id", { id });
+      // Of an application that is gone only backups have kept them.
+      database.run(
+        `DELETE FROM bundles WHERE application NOT IN (SELECT application FROM applications)
+         AND digest NOT IN (SELECT bundle FROM backups WHERE bundle IS NOT NULL)`,
+      );
     },
     backupsNeeded: () => new Set(database.all("SELECT aside FROM aside", {}).flatMap((row) => asideIn(row).backup ?? [])),
     asides: (owner) =>
@@ -52,6 +75,15 @@ function backupIn(row: Row): BackupRecord {
     at: date(row, "time"),
   };
 }
+
+const versionIn = (row: Row): VersionBackup => ({
+  id: number(row, "id"),
+  deployment: optional(row, "deployment", number),
+  application: application(row, "application"),
+  bundle: digest(row, "bundle"),
+  changed: z.array(z.string()).parse(JSON.parse(text(row, "paths"))),
+  at: date(row, "time"),
+});
 
 const asideIn = (row: Row): Aside => aside.parse(JSON.parse(text(row, "aside")));
 

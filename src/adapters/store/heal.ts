@@ -55,7 +55,7 @@ function restored(copy: StateCopy, interim: string): boolean {
       migrate(database, interim);
       // What was deployed since is not in it: Git is read anew, and what runs is not believed to be what it was.
       database.execute(
-        "UPDATE sources SET revision = NULL; UPDATE started SET invocation = '?' || invocation WHERE invocation NOT LIKE '?%'",
+        "UPDATE sources SET revision = NULL, tag = NULL; UPDATE started SET invocation = '?' || invocation WHERE invocation NOT LIKE '?%'",
       );
       return true;
     } finally {

@@ -2,10 +2,12 @@
 
 import type { Database } from "./database.ts";
 
-/** Brings a database to this version's shape, each step in a transaction of its own. Throws if a newer pgo made it. */
-export function migrate(database: Database, path: string): void {
+/**
+ * Brings a database to this version's shape, or to an earlier one's, each step in a transaction of its own. Throws if a newer pgo made it.
+ */
+export function migrate(database: Database, path: string, shape = newestShape): void {
   const version = versionOf(database, path);
-  migrations.slice(version).forEach((migration, index) => {
+  migrations.slice(version, shape).forEach((migration, index) => {
     database.atomically(() => {
       database.execute(migration);
       database.pragma(`user_version = ${String(version + index + 1)}`);
@@ -276,4 +278,11 @@ const migrations: readonly string[] = [
   ) STRICT;
   `,
   "CREATE INDEX health_history_by_service ON health_history (application, service, id);",
+  `
+  -- Backups of kind "application": the bundle that it was; paths: files that were changed by hand.
+  ALTER TABLE backups ADD COLUMN bundle TEXT;
+  CREATE INDEX backups_by_bundle ON backups (bundle);
+  `,
 ];
+
+export const newestShape = migrations.length;

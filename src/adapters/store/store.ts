@@ -76,6 +76,21 @@ export function openStore(path: string, options: StoreOptions = {}): Store & Asy
   };
 }
 
+/** Why a file that nobody has open is no state database that this pgo can use, brought up to date; undefined where it is. */
+export function databaseFault(path: string): string | undefined {
+  try {
+    const database = openPrepared(path, false);
+    try {
+      database.pragma("journal_mode = DELETE");
+      return undefined;
+    } finally {
+      database.close();
+    }
+  } catch (error) {
+    return reasonOf(error);
+  }
+}
+
 function openWhole(path: string, { readonly = false, copies, now = new Date() }: StoreOptions): Database {
   if (readonly || copies === undefined) return openPrepared(path, readonly);
   const options = { copies, now };

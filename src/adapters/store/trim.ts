@@ -2,10 +2,15 @@
 
 import type { Store } from "../../ports.ts";
 import type { Database } from "./database.ts";
+import { number } from "./rows.ts";
 
 const day = 86_400_000;
 /** Rows of the events table and of the health history, whatever their age. */
 const mostRows = 10_000;
+/** And characters of what they say, as one message may have four thousand. */
+const mostText = 8_000_000;
+/** Deployments that keep their reasons, steps, containers and evidence, at least; of older ones stays what `ctl history` lists. */
+const mostDetailed = 1000;
 /** The limit on repairs looks back minutes; a day is more than enough. */
 const repairsKept = day;
 
@@ -19,8 +24,15 @@ export function trim(database: Database, keep: Parameters<Store["trim"]>[0], now
          AND id NOT IN (SELECT deployment FROM rollouts)`,
       { cutoff, most: keep.deployments },
     );
-    for (const table of ["events", "health_history"])
+    trimDetails(database, Math.max(mostDetailed, keep.deployments));
+    for (const table of ["events", "health_history"]) {
       database.run(`DELETE FROM ${table} WHERE time < :cutoff OR id <= (SELECT max(id) FROM ${table}) - :most`, { cutoff, most: mostRows });
+      database.run(
+        `DELETE FROM ${table} WHERE id <= (
+           SELECT max(id) FROM (SELECT id, sum(length(message)) OVER (ORDER BY id DESC) AS size FROM ${table}) WHERE size > :most)`,
+        { most: mostText },
+      );
+    }
     database.run("DELETE FROM repairs WHERE time < :cutoff", { cutoff: new Date(now.getTime() - repairsKept).toISOString() });
     trimBundles(database, keep.good);
   });
@@ -28,9 +40,22 @@ export function trim(database: Database, keep: Parameters<Store["trim"]>[0], now
   database.execute("PRAGMA incremental_vacuum");
 }
 
+/** Those of the newest are what a person looks up; ten thousand of them would be most of the database. */
+function trimDetails(database: Database, most: number): void {
+  const oldest = database.get("SELECT id FROM deployments ORDER BY id DESC LIMIT 1 OFFSET :most", { most });
+  if (oldest === undefined) return;
+  const last = number(oldest, "id");
+  for (const table of ["steps", "containers"]) database.run(`DELETE FROM ${table} WHERE deployment <= :last`, { last });
+  const none = JSON.stringify({ reasons: [] });
+  database.run(
+    `UPDATE deployments SET details = :none WHERE id <= :last AND details <> :none AND id NOT IN (SELECT deployment FROM rollouts)`,
+    { last, none },
+  );
+}
+
 /**
- * Kept: what runs, what is wanted, both ends of a rollout, the newest good ones of the history, and each application's newest bundle,
- * whose rollout may be about to begin.
+ * Kept: what runs, what is wanted, both ends of a rollout, what backups are of, the newest good ones of the history, and each application's
+ * newest bundle, whose rollout may be about to begin.
  */
 function trimBundles(database: Database, good: number): void {
   database.run(
@@ -39,6 +64,7 @@ function trimBundles(database: Database, good: number): void {
        AND digest NOT IN (SELECT last_good FROM applications WHERE last_good IS NOT NULL)
        AND digest NOT IN (SELECT desired_digest FROM applications WHERE desired_digest IS NOT NULL)
        AND digest NOT IN (SELECT goal FROM rollouts UNION SELECT fallback FROM rollouts)
+       AND digest NOT IN (SELECT bundle FROM backups WHERE bundle IS NOT NULL)
        AND digest NOT IN (
          SELECT goal FROM (
            SELECT goal, row_number() OVER (PARTITION BY source, application ORDER BY max(id) DESC) AS place
