@@ -35,6 +35,8 @@ export interface Case {
   readonly early: string | undefined;
   /** Services that it gives up and that an application whose turn comes later takes as they are. */
   readonly passedOn: ReadonlySet<ServiceName>;
+  /** Set where others of its source's revision, with which it goes together, keep it back. */
+  readonly together: ApplicationRecord["held"];
   /** A person wants it at once: no schedule binds it. */
   readonly unbound: boolean;
   /** Of the commits that are new in this pass. */
@@ -94,6 +96,7 @@ export async function act(one: Case, context: Context, signal: AbortSignal): Pro
     case "hold":
       return keepBack(application, "held", { message: decision.why, until: decision.until, tries: 0 }, context);
     case "roll-out":
+      if (one.together !== undefined) return keepBack(application, "held", { ...one.together, message: one.together.why }, context);
       if (one.dependency !== undefined) {
         const message = `it depends on ${one.dependency}, which is not as Git wants it`;
         return keepBack(application, "held", { message, until: undefined, tries: 0 }, context);
@@ -103,8 +106,13 @@ export async function act(one: Case, context: Context, signal: AbortSignal): Pro
   }
 }
 
+/** What Git wants is kept back since the rest of its source's revision does not go. */
+export function holdBack(application: ApplicationId, message: string, context: Context): void {
+  keepBack(application, "held", { message, until: undefined, tries: 0 }, context);
+}
+
 /** What is live is what failed, and was left as it is: what depends on it waits. */
-function isFailedVersion(application: ApplicationId, { store }: Context): boolean {
+export function isFailedVersion(application: ApplicationId, { store }: Context): boolean {
   const record = store.application(application);
   return record !== undefined && isBroken(record) && store.quarantined(application).some(({ digest }) => digest === record.lastGood);
 }
@@ -215,8 +223,7 @@ async function carryOut(
   const { store } = context;
   const record = store.application(application);
   if (waitsForTry(record, context) && one.asked === undefined && !one.takes) return "left";
-  const entries = new Map([...(draft?.files ?? [])].map(([path, { entry }]) => [path, entry]));
-  const stored = bundle === undefined ? undefined : storedOf(bundle, commit.revision, entries);
+  const stored = bundle === undefined ? undefined : storedOf(bundle, commit.revision, draft);
   const { passedOn } = one;
   const live = record?.lastGood === undefined ? undefined : context.bundles.get(record.lastGood);
   const moved = bundle !== undefined && one.asked !== "retry" && differsByPins(live, bundle);
@@ -244,7 +251,8 @@ async function carryOut(
 }
 
 /** What is saved of a bundle: Git's files, and what they were rendered with; values of secrets are not among it. */
-function storedOf(bundle: Bundle, revision: Revision, entries: StoredBundle["entries"]): StoredBundle {
+export function storedOf(bundle: Bundle, revision: Revision, draft: Draft | undefined): StoredBundle {
+  const entries: StoredBundle["entries"] = new Map([...(draft?.files ?? [])].map(([path, { entry }]) => [path, entry]));
   const sealed: StoredBundle["sealed"] = new Map(
     bundle.files.flatMap(({ path, digest, sealed: content }) => (content === undefined ? [] : [[path, { sealed: content, digest }]])),
   );
@@ -309,7 +317,7 @@ export function remember({ application, candidate, commit, messages }: Case, con
     });
 }
 
-function differs({ application, candidate }: Case, { store }: Context): boolean {
+export function differs({ application, candidate }: Case, { store }: Context): boolean {
   const lastGood = store.application(application)?.lastGood;
   return candidate.kind === "absent" ? lastGood !== undefined : candidate.kind !== "bundle" || candidate.bundle.digest !== lastGood;
 }

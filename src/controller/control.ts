@@ -1,5 +1,6 @@
 /** The commands of a running pgo. */
 
+import { plannedTogether } from "../core/atomic.ts";
 import type { Bundle } from "../core/bundle.ts";
 import { problemText } from "../core/judgement.ts";
 import { policyOf } from "../core/policy-config.ts";
@@ -164,7 +165,7 @@ async function planSource(name: SourceName, context: Context, signal: AbortSigna
     const others = [...passes.values()].flatMap((services) => [...services]).filter((service) => !passedOn.has(service));
     found.push(await planned({ application, candidate, passedOn, taken: new Set(others), seen: asked }, context, signal));
   }
-  return found;
+  return source.atomic === "source" ? plannedTogether(found) : found;
 }
 
 /** Goes to an earlier good bundle, through the one rollout; what Git wants now is passed over until it changes. */

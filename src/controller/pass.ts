@@ -6,6 +6,7 @@ import { partsOf, type ApplicationId, type Revision } from "../core/names.ts";
 import type { Result } from "../core/result.ts";
 import type { ApplicationRecord, GitTrouble, Snapshot, SourceRecord, Store } from "../ports.ts";
 import { guarded } from "./act.ts";
+import { finishTogether } from "./atomic.ts";
 import type { Context } from "./context.ts";
 import { dealWithRevision } from "./revision.ts";
 import { awaitsJudgement, takeFound } from "./heal.ts";
@@ -64,6 +65,7 @@ export async function pass(named: Source, occasion: Occasion, context: Context, 
 /** Rollouts that a crash, or trouble with systemd or Podman, left unfinished come before anything new. */
 export async function finishInterrupted(starts: 0 | 1, context: Context, signal: AbortSignal): Promise<void> {
   for (const rollout of context.store.rollouts()) await guarded(rollout, () => resume(rollout, starts, context, signal), context, signal);
+  for (const together of context.store.together()) await finishTogether(together, context, signal);
 }
 
 /** What Git has: the files where something is to be done with them, else the commit alone. Whoever asked is not kept waiting by two connections. */

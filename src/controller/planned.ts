@@ -1,6 +1,7 @@
 /** What would come of a decision, without doing it: the same plan that a rollout would carry out, printed. */
 
 import type { Bundle, Problem } from "../core/bundle.ts";
+import { wouldBeHeld } from "../core/atomic.ts";
 import type { Decision } from "../core/decide.ts";
 import { diffOf } from "../core/diff.ts";
 import { partsOf, type ServiceName } from "../core/names.ts";
@@ -89,7 +90,7 @@ async function stepsTo(
     name,
     source,
     state: made.conflicts.length > 0 ? "rejected" : made.steps.length > 0 ? "pending" : "in-sync",
-    message: lack === undefined ? null : `would be held: ${lack}`,
+    message: lack === undefined ? null : `${wouldBeHeld}${lack}`,
     steps: [...made.steps, ...made.afterwards].map((step) => ({ kind: step.kind, target: targetOf(step), because: step.because })),
     diff: diffOf(made.steps, live),
     problems: made.conflicts.map(plannedProblem),

@@ -86,7 +86,7 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
   if (made.steps.length === 0 && target === fallback) return { kind: "in-sync" };
   const { bundle } = order;
   // It may not become healthy then, and would be gone back from.
-  const need = bundle === undefined || target === fallback ? undefined : await unmetNeed(bundle, context, signal);
+  const need = bundle === undefined || target === fallback ? undefined : await unmetNeed({ bundle }, context, signal);
   if (need !== undefined) return { kind: "held", why: need };
   const lack = bundle && (await preflight({ plan: made, bundle, observation, isNew: target !== fallback }, context, signal));
   if (lack !== undefined) return { kind: "held", why: lack };
@@ -183,7 +183,7 @@ async function applyGoal(rollout: Applying, course: Course, context: Context, si
   if (done === undefined) return applied(rollout, now);
   await keepTraces(rollout, done.verification, context, signal);
   const bundle = rollout.goal === rollout.fallback ? undefined : bundleOf(rollout.goal, context);
-  const unmet = bundle === undefined || done.verification !== undefined ? undefined : await unmetNeed(bundle, context, signal);
+  const unmet = bundle === undefined || done.verification !== undefined ? undefined : await unmetNeed({ bundle }, context, signal);
   const because = unmet === undefined ? done.reason : `${done.reason}; ${unmet}`;
   return giveUp(rollout, { because, need: done.verification?.need ?? unmet, verification: done.verification }, context);
 }
@@ -205,9 +205,9 @@ async function verifyGoal(rollout: Verifying, course: Course, context: Context, 
 }
 
 /** What the new version no longer needs. It is well without that, so what can't be done is told, and stays. */
-async function prune(
-  { application, goal, deployment }: Verifying,
-  { passedOn }: Course,
+export async function prune(
+  { application, goal, deployment }: Pick<Verifying, "application" | "goal" | "deployment">,
+  { passedOn }: Pick<Course, "passedOn">,
   context: Context,
   signal: AbortSignal,
 ): Promise<void> {

@@ -87,6 +87,10 @@ export function acquit(application: ApplicationId, digest: Digest, store: Store)
   for (const other of all) if (other.digest !== digest) store.quarantine(other);
 }
 
+function isUndoing(application: ApplicationId, store: Store): boolean {
+  return store.together().some(({ undoing, members }) => undoing !== undefined && members.some((one) => one.application === application));
+}
+
 /** What is told of it outside its own entry in history. */
 function messageOf({ outcome, description, deployment }: Settled): string {
   return outcome === "rolled-back" || outcome === "failed" ? `${description}: see ctl show ${deployment}` : description;
@@ -124,7 +128,8 @@ function recordOf(settled: Settled, live: Target, verification: Verification | u
     suspended: before?.suspended,
     seen: before?.seen,
     pinnedAgainst:
-      settled.cause === "rollback" && (good || isLeftNow)
+      // A person's; but what goes back with the rest of its source's revision follows Git.
+      settled.cause === "rollback" && !isUndoing(settled.application, store) && (good || isLeftNow)
         ? before?.desired?.digest
         : (settled.cause === "commit" || settled.cause === "self-update") && good
           ? undefined

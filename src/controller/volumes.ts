@@ -33,7 +33,10 @@ export async function seenObjects(
 /** The settings for an application's objects, and what other applications need of the host's images. */
 export function objectRules(application: Plan["application"], context: Context): ObjectRules {
   const { quadlet, applications, backup } = context.config;
-  const prune = applications.get(partsOf(application).application)?.prune ?? quadlet.prune;
+  const set = applications.get(partsOf(application).application)?.prune ?? quadlet.prune;
+  // What goes together may all have to come back: its data and its images stay until all is well.
+  const isUnderWay = context.store.together().some(({ members }) => members.some((one) => one.application === application));
+  const prune = set === "all" && isUnderWay ? "networks" : set;
   const others = prune === "all" ? [...liveBundles(context)].filter(([id]) => id !== application) : [];
   return {
     prune,

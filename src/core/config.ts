@@ -75,6 +75,10 @@ const source = z.strictObject({
   interval: positive.default(60_000).describe("Time between two polls; each is moved by up to 10 % by chance."),
   auth: auth.optional().describe("How to log in: an SSH key, or a user name and password."),
   allow_empty: z.boolean().default(false).describe("Whether a revision with no application may remove those that were there."),
+  atomic: z
+    .enum(["application", "source"])
+    .default("application")
+    .describe("What goes as a whole or not at all: each application by itself, or all of a revision (docs/how-it-works.md)."),
   schedule: scheduleLayer.optional().describe("As [schedule], for this source; key by key."),
 });
 
@@ -299,6 +303,8 @@ export interface Source {
   readonly interval: number;
   readonly auth: z.infer<typeof auth> | undefined;
   readonly allowEmpty: boolean;
+  /** Default: each application by itself. */
+  readonly atomic?: "application" | "source";
   readonly schedule?: ScheduleLayer | undefined;
   /** Whether the messages of all new commits are wanted, since a trailer in one of them may count. */
   readonly trailers?: boolean;
@@ -384,6 +390,7 @@ export function configOf(raw: HostConfig): Config {
       interval: one.interval,
       auth: one.auth,
       allowEmpty: one.allow_empty,
+      atomic: one.atomic,
       schedule: one.schedule,
       trailers,
     })),

@@ -6,6 +6,7 @@ import { revision, serviceName, type ApplicationId } from "../../core/names.ts";
 import { outcomes } from "../../core/rollout.ts";
 import type { ApplicationRecord, Quarantine, Store } from "../../ports.ts";
 import type { Database } from "./database.ts";
+import { goneBackTo } from "./together.ts";
 import { application, date, digest, number, oneOf, optional, text, type Row } from "./rows.ts";
 
 type Tables = Pick<
@@ -51,6 +52,8 @@ export function applicationTables(database: Database): Tables {
     forgetApplication: (id) => {
       database.atomically(() => {
         for (const table of ofOneApplication) database.run(`DELETE FROM ${table} WHERE application = :id`, { id });
+        // It may have to come back, where the rest of its source's revision fails.
+        database.run(`DELETE FROM bundles WHERE application = :id AND digest NOT IN (${goneBackTo})`, { id });
       });
     },
 
@@ -81,7 +84,6 @@ export function applicationTables(database: Database): Tables {
 const ofOneApplication = [
   "applications",
   "quarantine",
-  "bundles",
   "inventory",
   "started",
   "rollouts",

@@ -275,4 +275,14 @@ const migrations: readonly string[] = [
     PRIMARY KEY (name, id)
   ) STRICT;
   `,
+  `
+  -- A revision of a source whose applications go together, under way; made, members and undoing: in JSON.
+  CREATE TABLE together (
+    source TEXT PRIMARY KEY,
+    revision TEXT NOT NULL,
+    made TEXT NOT NULL,
+    members TEXT NOT NULL,
+    undoing TEXT
+  ) STRICT;
+  `,
 ];

@@ -2,6 +2,7 @@
 
 import type { Store } from "../../ports.ts";
 import type { Database } from "./database.ts";
+import { goneBackTo } from "./together.ts";
 
 const day = 86_400_000;
 /** Rows of the events table and of the health history, whatever their age. */
@@ -29,7 +30,7 @@ export function trim(database: Database, keep: Parameters<Store["trim"]>[0], now
 }
 
 /**
- * Kept: what runs, what is wanted, both ends of a rollout, the newest good ones of the history, and each application's newest bundle,
+ * Kept: what runs, what is wanted, both ends of a rollout and of a source's applications that go together, the newest good ones of the history, and each application's newest bundle,
  * whose rollout may be about to begin.
  */
 function trimBundles(database: Database, good: number): void {
@@ -39,6 +40,7 @@ function trimBundles(database: Database, good: number): void {
        AND digest NOT IN (SELECT last_good FROM applications WHERE last_good IS NOT NULL)
        AND digest NOT IN (SELECT desired_digest FROM applications WHERE desired_digest IS NOT NULL)
        AND digest NOT IN (SELECT goal FROM rollouts UNION SELECT fallback FROM rollouts)
+       AND digest NOT IN (${goneBackTo})
        AND digest NOT IN (
          SELECT goal FROM (
            SELECT goal, row_number() OVER (PARTITION BY source, application ORDER BY max(id) DESC) AS place
