@@ -7,6 +7,7 @@ import { differsByPins } from "../core/images.ts";
 import type { Draft } from "../core/layout.ts";
 import { problemText } from "../core/judgement.ts";
 import type { ApplicationId, Revision, ServiceName } from "../core/names.ts";
+import { pinOf } from "../core/pin.ts";
 import { plan, type Plan } from "../core/plan.ts";
 import { reasonOf } from "../core/result.ts";
 import type { Cause, Outcome } from "../core/rollout.ts";
@@ -62,7 +63,7 @@ export function decisionOf(
     isPlaced: store.inventory(application).size > 0,
     suspended: evenIfSuspended ? undefined : suspensionOf(application, store, clock.now()),
     bound: unbound ? undefined : boundOf(application, candidate, context),
-    pinnedAgainst: record?.pinnedAgainst,
+    pinnedAgainst: pinOf(record?.pinnedAgainst, context.config.quadlet.rollbackPin),
     quarantined: new Map(store.quarantined(application).map(({ digest, reason }) => [digest, reason])),
   };
   return decide(candidate, memory, clock.now());
@@ -296,7 +297,9 @@ export function remember({ application, candidate, commit, messages }: Case, con
     // New content is tried at once, however long the old one was to wait.
     const held = record.desired?.digest === digest ? record.held : undefined;
     // What a person went back from has been changed: Git is followed again, also when it comes back to that.
-    const pinnedAgainst = record.pinnedAgainst === digest ? digest : undefined;
+    const isHeld = pinOf(record.pinnedAgainst, context.config.quadlet.rollbackPin) === "anything" || record.pinnedAgainst === digest;
+    const pinnedAgainst = isHeld ? record.pinnedAgainst : undefined;
+    if (!isHeld && record.pinnedAgainst !== undefined) context.journal.tell({ type: "pinned", application, pinned: false });
     store.saveApplication({ ...record, desired, held, pinnedAgainst, seen });
   }
   const why = "its first turn has not come yet";

@@ -148,14 +148,14 @@ async function setOut(
   const contents = moving.flatMap(({ candidate }) => (candidate.kind === "bundle" ? candidate.bundle.files : []));
   for (const { sealed: digest, content } of contents)
     if (digest !== undefined && digestOf(content) === digest) await sealed.put(content, signal);
-  const { revision, author, subject } = snapshot;
+  const { ref, author, subject } = moving[0]?.commit ?? earlier?.commit ?? { ref: "", ...snapshot };
   store.atomically(() => {
     for (const { candidate, commit, draft } of moving)
       if (candidate.kind === "bundle") store.saveBundle(storedOf(candidate.bundle, commit.revision, draft));
     store.saveTogether({
       source: source.name,
-      revision,
-      commit: { ref: source.branch ?? "HEAD", author, subject },
+      revision: snapshot.revision,
+      commit: { ref, author, subject },
       members,
       undoing: undefined,
     });

@@ -50,7 +50,8 @@ export function commands(context: Context, { loop, version, hostName }: Surround
   return {
     async status(signal) {
       const sight = await lookAtAll(context, signal);
-      return statusReport({ store, bundles: context.bundles }, { version, host: hostName, now: clock.now() }, sight);
+      const about = { version, host: hostName, now: clock.now(), rollbackPin: context.config.quadlet.rollbackPin };
+      return statusReport({ store, bundles: context.bundles }, about, sight);
     },
 
     plan: (target, signal) =>
@@ -211,7 +212,7 @@ async function rollBack(id: ApplicationId, to: number | undefined, context: Cont
     case "settled": {
       const { outcome, description, revision } = rolled.settled;
       if (outcome !== "deployed") return { done: false, message: `${id} ${outcome}: ${description}` };
-      return { done: true, message: `${id} is back on ${short(revision)}, ${description}; it stays there until a commit changes it` };
+      return { done: true, message: `${id} is back on ${short(revision)}, ${description}` };
     }
   }
 }

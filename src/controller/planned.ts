@@ -5,6 +5,7 @@ import { wouldBeHeld } from "../core/atomic.ts";
 import type { Decision } from "../core/decide.ts";
 import { diffOf } from "../core/diff.ts";
 import { partsOf, type ServiceName } from "../core/names.ts";
+import { pinText } from "../core/pin.ts";
 import { plan, type ObservedService } from "../core/plan.ts";
 import { targetOf } from "../core/plan-text.ts";
 import type { PlannedApplication } from "../core/report.ts";
@@ -12,6 +13,7 @@ import { adoptionsOf } from "./adopt.ts";
 import { decisionOf, type Case } from "./act.ts";
 import type { Context } from "./context.ts";
 import { observe, type Survey } from "./observe.ts";
+import { contentOf } from "./schedule.ts";
 import { preflight, type HostAnswers } from "./preflight.ts";
 
 /** An application in a plan of all. */
@@ -55,8 +57,13 @@ async function planOf(part: Part, decision: Decision, context: Context, signal: 
       return { ...base, state: "held", message: decision.why };
     case "quarantine":
       return { ...base, state: "held", message: `in quarantine: ${decision.reason}. To try it again: ctl retry ${name}` };
-    case "keep":
-      return live === undefined ? { ...base, state: "in-sync" } : stepsTo(part, { goal: live, live }, context, signal);
+    case "keep": {
+      if (live === undefined) return { ...base, state: "in-sync" };
+      const kept = await stepsTo(part, { goal: live, live }, context, signal);
+      const { rollbackPin } = context.config.quadlet;
+      const isPinned = context.store.application(application)?.pinnedAgainst !== undefined && contentOf(part.candidate) !== lastGood;
+      return isPinned ? { ...kept, message: kept.message ?? `ctl rollback holds it: ${pinText(application, rollbackPin)}` } : kept;
+    }
     case "roll-out": {
       // A plan pulls no image: what stood in the way last time may do so again.
       const last = context.store.application(application);

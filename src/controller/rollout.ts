@@ -4,6 +4,7 @@ import type { Bundle, Problem } from "../core/bundle.ts";
 import { digestOf, partsOf, type ApplicationId, type Revision, type ServiceName } from "../core/names.ts";
 import { hindrance, type Turn } from "../core/order.ts";
 import { plan, stopsMore, type Goal, type Plan } from "../core/plan.ts";
+import { pinText } from "../core/pin.ts";
 import { found, targetOf } from "../core/plan-text.ts";
 import {
   applied,
@@ -36,7 +37,7 @@ import { observe, type Observation } from "./observe.ts";
 import { unknownStart } from "../core/observe.ts";
 import { preflight } from "./preflight.ts";
 import { roomFor } from "./room.ts";
-import { settle } from "./settle.ts";
+import { isUndoing, settle } from "./settle.ts";
 import { objectRules } from "./volumes.ts";
 import { refreshedIn, unmetNeed, verify, type Verification } from "./verify.ts";
 
@@ -200,8 +201,17 @@ async function verifyGoal(rollout: Verifying, course: Course, context: Context, 
   const now = context.clock.now();
   const took = `${Math.round(Math.max(0, now.getTime() - rollout.startedAt.getTime()) / 100) / 10} s`;
   const well = rollout.goal === "absent" ? "removed" : `${describeHealth(verification.verdicts)} after ${took}`;
-  const said = rollout.cause === "drift" ? `${found(context.store.deployment(rollout.deployment)?.steps ?? [])}; ${well}` : well;
+  const said = {
+    drift: () => `${found(context.store.deployment(rollout.deployment)?.steps ?? [])}; ${well}`,
+    rollback: () => `${well}; ${backText(rollout, context)}`,
+    other: () => well,
+  }[rollout.cause === "drift" || rollout.cause === "rollback" ? rollout.cause : "other"]();
   return settle(verified(rollout, now, said), { verification, passedOn: course.passedOn }, context);
+}
+
+function backText({ application, goal }: Rollout, { store, config }: Context): string {
+  if (isUndoing(application, store)) return "gone back with the rest of its source's revision";
+  return goal === "absent" ? "gone" : pinText(application, config.quadlet.rollbackPin);
 }
 
 /** What the new version no longer needs. It is well without that, so what can't be done is told, and stays. */

@@ -148,6 +148,10 @@ export function hostConfig(directories: Directories) {
       .describe(
         "What of Podman's goes with units that are gone; all: volumes too, after a backup, and images that nothing needs any more.",
       ),
+    rollback_pin: z
+      .enum(["until-change", "until-resumed"])
+      .default("until-change")
+      .describe("How long ctl rollback holds: until Git changes the application's content, or until ctl resume of it."),
     drift_interval: positive.default(300_000).describe("Time between two looks at the host; passes between them ask only Git."),
     track_digests: z
       .boolean()
@@ -310,6 +314,9 @@ export interface Source {
   readonly trailers?: boolean;
 }
 
+/** How long a person's rollback holds. */
+export type RollbackPin = "until-change" | "until-resumed";
+
 /** All that pgo is told on the host. */
 export interface Config {
   readonly sources: readonly Source[];
@@ -320,6 +327,7 @@ export interface Config {
     readonly driftInterval: number;
     readonly adopt: boolean;
     readonly prune: "none" | "networks" | "all";
+    readonly rollbackPin: RollbackPin;
     readonly trackDigests: boolean;
     readonly trackInterval: number;
   };
@@ -401,6 +409,7 @@ export function configOf(raw: HostConfig): Config {
       driftInterval: raw.quadlet.drift_interval,
       adopt: raw.quadlet.adopt,
       prune: raw.quadlet.prune,
+      rollbackPin: raw.quadlet.rollback_pin,
       trackDigests: raw.quadlet.track_digests,
       trackInterval: raw.quadlet.track_interval,
     },

@@ -4,7 +4,7 @@ import type { Event } from "./event.ts";
 import { bytesText } from "./size.ts";
 import { partsOf, short, type ApplicationId } from "./names.ts";
 
-type Counted = Extract<Event, { readonly type: "git" | "pass" | "probe" | "health" | "gone" | "containers" | "storage" }>;
+type Counted = Extract<Event, { readonly type: "git" | "pass" | "probe" | "health" | "gone" | "pinned" | "containers" | "storage" }>;
 /** An event that people look up later; the others are only counted and measured. */
 export type KeptEvent = Exclude<Event, Counted>;
 
@@ -28,6 +28,7 @@ export function isKept(event: Event): event is KeptEvent {
     case "probe":
     case "health":
     case "gone":
+    case "pinned":
     case "containers":
     case "storage":
       return false;
@@ -88,6 +89,8 @@ function words(event: Event): string {
       return `${event.application} ${event.service} ${event.health}`;
     case "gone":
       return `${event.application}${event.service === undefined ? "" : ` ${event.service}`} gone`;
+    case "pinned":
+      return `${event.application} ${event.pinned ? "held by ctl rollback" : "follows Git"}`;
     case "containers":
       return `containers: ${Object.entries(event.states)
         .map(([state, number]) => `${String(number)} ${state}`)

@@ -19,6 +19,7 @@ const shop: ApplicationStatus = {
   quarantined: null,
   suspended: null,
   pinned: false,
+  pin: null,
   images: [],
   units: [
     { unit: "web.container", service: "web.service", active: "active", health: "healthy", checkedBy: "http", message: null },
@@ -95,6 +96,7 @@ export const troubledStatus: StatusReport = {
       since: ago(100_000),
       suspended: { until: ago(-3600) },
       pinned: true,
+      pin: { against: "f0", until: "until-change" },
       phase: "verifying",
       health: "starting",
       units: [],

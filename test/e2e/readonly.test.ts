@@ -188,7 +188,10 @@ test("a rollback goes to an earlier good version, and stays there until a commit
 
   const back = await pgo.ctl("rollback", "shop");
   assert.equal(back.code, 0);
-  assert.match(back.stdout, /^fleet\/shop is back on \w{7}, healthy by .* after .*; it stays there until a commit changes it\n$/);
+  assert.match(
+    back.stdout,
+    /^fleet\/shop is back on \w{7}, healthy by .* after .*; it stays there until a commit changes it, or ctl resume shop\n$/,
+  );
   assert.equal(await pgo.page(8081), "good");
   const other = await pgo.repository.commit({ "blog/blog.container": web("v2", 8083) });
   await pgo.outcome("blog", other, "deployed");

@@ -60,6 +60,7 @@ function levelOf(event: Event): Level {
     case "probe":
     case "health":
     case "gone":
+    case "pinned":
     case "containers":
     case "storage":
       return "debug";
@@ -108,6 +109,7 @@ function fieldsOf(event: Event): Readonly<Record<string, string | number | undef
     case "backup":
     case "image":
     case "warning":
+    case "pinned":
     case "containers":
     case "storage":
       return first;

@@ -111,6 +111,12 @@ function figuresOf(registry: Registry) {
       help: "1 while a unit is healthy, else 0.",
       labelNames: [...ofApplication, "unit"],
     }),
+    pinned: new Gauge({
+      registers,
+      name: "pgo_application_pinned",
+      help: "1 while ctl rollback holds an application at an earlier version, else 0.",
+      labelNames: [...ofApplication],
+    }),
     containers: new Gauge({
       registers,
       name: "pgo_containers",
@@ -158,6 +164,10 @@ function count(figures: Figures, seen: Map<ApplicationId, Seen>, event: Event): 
     case "health":
       see(figures, seen, event.application).services.add(event.service);
       figures.healthy.set({ ...partsOf(event.application), unit: event.service }, event.health === "healthy" ? 1 : 0);
+      return;
+    case "pinned":
+      see(figures, seen, event.application);
+      figures.pinned.set(partsOf(event.application), event.pinned ? 1 : 0);
       return;
     case "gone":
       forget(figures, seen, event);
@@ -207,6 +217,7 @@ function forget(figures: Figures, seen: Map<ApplicationId, Seen>, event: Extract
   for (const kind of known.kinds) for (const result of results) figures.checks.remove({ ...labels, kind, result });
   for (const outcome of deploymentOutcomes) figures.deployments.remove({ ...labels, outcome });
   figures.rollbacks.remove(labels);
+  figures.pinned.remove(labels);
   seen.delete(event.application);
 }
 
