@@ -151,7 +151,9 @@ export async function repair(record: ApplicationRecord, survey: Survey | undefin
       return;
     }
   }
-  const permit = (made: Plan) => againstRepair(made, context);
+  // A version that has just failed and was left as it is, or that a person wants tried again, is tried once whatever went before.
+  const isFirst = isBroken(record) && record.held?.tries === 0;
+  const permit = (made: Plan) => againstRepair(made, isFirst, context);
   const order: Order = {
     application,
     bundle,
@@ -166,10 +168,10 @@ export async function repair(record: ApplicationRecord, survey: Survey | undefin
       await seen(record, { bundle, survey: undefined }, context, signal);
       return;
     case "held":
-      note(application, "failed", { message: rolled.why, until: undefined, tries: 0 }, context);
+      note(application, "failed", { message: rolled.why, until: undefined, tries: record.held?.tries ?? 1 }, context);
       return;
     case "conflicts":
-      note(application, "failed", { message: problemText(rolled.problems), until: undefined, tries: 0 }, context);
+      note(application, "failed", { message: problemText(rolled.problems), until: undefined, tries: record.held?.tries ?? 1 }, context);
       return;
     case "settled": {
       const after = store.application(application);
@@ -197,7 +199,7 @@ export async function guarded<Value>(
     signal.throwIfAborted();
     if (error instanceof HostAway || error instanceof StateDamaged) throw error;
     await context.reach.check(signal);
-    note(application, outcome, { message: reasonOf(error), until: undefined, tries: 0 }, context);
+    note(application, outcome, { message: reasonOf(error), until: undefined, tries: outcome === "failed" ? 1 : 0 }, context);
     return undefined;
   }
 }
@@ -363,12 +365,12 @@ async function seen(
 }
 
 /** Repairing a service again and again would only hide that it can't stay up. */
-function againstRepair(made: Plan, { store, clock, logs }: Context): string | undefined {
+function againstRepair(made: Plan, isFirst: boolean, { store, clock, logs }: Context): string | undefined {
   const now = clock.now();
   const since = new Date(now.getTime() - repairLimit.within);
   const services = made.steps.flatMap((step) => (step.kind === "start" || step.kind === "restart" ? [step.service] : []));
   const tired = services.find((service) => store.repairsBetween(service, since, now) >= repairLimit.times);
-  if (tired !== undefined)
+  if (tired !== undefined && !isFirst)
     return `${tired} does not stay up: pgo has started it ${repairLimit.times} times in ${repairLimit.within / 60_000} min and waits now: see ${logs} ${tired}`;
   for (const service of services) store.countRepair(service, now);
   return undefined;

@@ -131,7 +131,7 @@ function lookAgain(id: ApplicationId, { store }: Context): boolean {
   const live = record?.lastGood;
   if (record?.held === undefined || live !== record.desired?.digest) return false;
   if (!store.quarantined(id).some(({ digest }) => digest === live)) return false;
-  store.saveApplication({ ...record, held: { ...record.held, until: undefined } });
+  store.saveApplication({ ...record, held: { ...record.held, until: undefined, tries: 0 } });
   return true;
 }
 
