@@ -8,7 +8,7 @@ import type { Target } from "../core/rollout.ts";
 import { bringsSelf } from "../core/self-quadlet.ts";
 import type { ApplicationRecord } from "../ports.ts";
 import { decisionOf, differs, guarded, holdBack, isFailedVersion, remember, storedOf, type Acted, type Case } from "./act.ts";
-import { bundleOf, type Context } from "./context.ts";
+import { bundleOf, isThere, liveOf, type Context } from "./context.ts";
 import { exactly } from "./images.ts";
 import { rehearse } from "./rehearse.ts";
 import { isUnfinished, prune, rollOut, type Order } from "./rollout.ts";
@@ -101,13 +101,13 @@ export async function finishTogether(together: Together, context: Context, signa
     for (const id of await undo(undoing(together, obstacle, context), context, signal)) holdBack(id, heldWith(obstacle), context);
     return;
   }
-  context.store.endTogether(together.source);
   for (const { application, goal } of members) {
     const [last] = context.store.deployments({ application, limit: 1 });
-    if (goal === "absent" || last === undefined) continue;
+    if (last === undefined) continue;
     const settled = { application, goal, deployment: last.id };
     await guarded({ application }, () => prune(settled, { passedOn: new Set() }, context, signal), context, signal);
   }
+  context.store.endTogether(together.source);
 }
 
 /** Saves that a revision goes, with all that it takes to go on without Git; or answers what is in its way. */
@@ -240,14 +240,6 @@ function shortfallOf(application: ApplicationId, { store }: Context): string {
   if (record?.outcome === "rejected") return "is rejected";
   if (record !== undefined && isTried(record)) return `is held: ${record.held?.why ?? record.message ?? "no reason"}`;
   return `failed, and is not tried again before ctl retry ${partsOf(application).application} or other content`;
-}
-
-function liveOf(application: ApplicationId, { store }: Context): Target {
-  return store.application(application)?.lastGood ?? "absent";
-}
-
-function isThere({ application, goal }: Pick<Member, "application" | "goal">, context: Context): boolean {
-  return liveOf(application, context) === goal;
 }
 
 function isMember({ members }: Pick<Together, "members">, id: ApplicationId): boolean {

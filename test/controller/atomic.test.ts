@@ -154,6 +154,24 @@ suite('a revision of a source with atomic = "source"', () => {
     isSettled(pgo);
   });
 
+  test("loses no data on the way: what prune = all takes, goes only when all is well", async () => {
+    const kept = { "alpha/alpha.container": container("good:1", "Volume=data.volume:/data\n"), "alpha/data.volume": "[Volume]\n" };
+    await using pgo = await deployed({ ...files(good(1)), ...kept }, { quadlet: { prune: "all" } });
+    const data = () => pgo.world.machine.volumes.get("systemd-data")?.data;
+    const before = data() ?? assert.fail();
+    await pgo.push(files({ ...good(2), gamma: "sick:1" }));
+    assert.ok(data()?.startsWith(before), "it is the very volume");
+    isSettled(pgo);
+    await pgo.push(files(good(2)));
+    assert.equal(data(), undefined);
+    isSettled(pgo);
+    await pgo.push({ ...files(good(2)), ...kept });
+    await pgo.push(files({ beta: "good:3", gamma: "good:3" }));
+    assert.deepEqual([pgo.record("alpha"), data()], [undefined, undefined], "that of an application that goes, too");
+    assert.deepEqual(pgo.store.together(), []);
+    isSettled(pgo);
+  });
+
   test('leaves what has rollback = "never" on the new version, and says so', async () => {
     await using pgo = await deployed(files(good(1)), { application: { alpha: { rollback: "never" } } });
     await pgo.push(files({ ...good(2), gamma: "sick:1" }));
