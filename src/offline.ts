@@ -26,7 +26,7 @@ export async function openOffline(path: string): Promise<OfflineReader | undefin
     status: () =>
       statusReport(
         { store, bundles },
-        { version: versionOf(), host: hostname(), now: new Date() },
+        { version: versionOf(), host: hostname(), now: new Date(), rollbackPin: undefined },
         { live: new Map(), trouble: undefined },
       ),
     history: ({ target, limit, id }) =>

@@ -1,6 +1,7 @@
 /** Every edge of pgo as an interface: what the controller needs of the world. Adapters fulfil them; tests may. */
 
 import type { Adoption, HandMade, OldFile } from "./core/adopt.ts";
+import type { Together } from "./core/atomic.ts";
 import type { Bundle, BundleFile, Problem, TreeEntry } from "./core/bundle.ts";
 import type { Source } from "./core/config.ts";
 import type { Event, Happening } from "./core/event.ts";
@@ -528,6 +529,11 @@ export interface Store {
   rollouts(): readonly Rollout[];
   saveRollout(rollout: Rollout): void;
   endRollout(application: ApplicationId): void;
+
+  /** Revisions of sources with `atomic = "source"`, under way. */
+  together(): readonly Together[];
+  saveTogether(together: Together): void;
+  endTogether(source: SourceName): void;
 
   saveHealth(application: ApplicationId, health: readonly UnitHealth[], at: Date): void;
   health(application: ApplicationId): readonly UnitHealth[];

@@ -91,7 +91,9 @@ function details(
       ? undefined
       : `${held?.why.startsWith("suspended") === true ? held.why : "suspended"}${suspended.until === null ? "" : `; goes on ${relative(suspended.until, view.now)}`}. To go on now: ctl resume ${one.resume}`,
     ...one.images.map(({ file, image, held: pin }) => `${file}: ${image} is held at ${pin}`),
-    one.pinned ? "stays on this revision (ctl rollback) until a commit changes it" : undefined,
+    one.pin === null
+      ? undefined
+      : `stays on this revision (ctl rollback) until ${one.pin.until === "until-resumed" ? "" : "a commit changes it, or "}ctl resume ${target}`,
   ].filter((note) => note !== undefined);
   const units = table(
     one.units.map(({ service, active, health, checkedBy }) => [
@@ -135,7 +137,7 @@ function whenNext(time: string, view: View): string {
 
 export function renderPlan({ applications }: PlanReport, view: View): string {
   const count = (state: PlannedApplication["state"]): number => applications.filter((one) => one.state === state).length;
-  const told = applications.filter(({ state }) => state !== "in-sync");
+  const told = applications.filter(({ state, message }) => state !== "in-sync" || message !== null);
   const summary = (["in-sync", "pending", "held", "rejected"] as const)
     .filter((state) => count(state) > 0)
     .map((state) => paint(`${String(count(state))} ${state === "in-sync" ? "in sync" : state}`, planTones[state], view));

@@ -7,6 +7,7 @@ import { differsByPins } from "../core/images.ts";
 import type { Draft } from "../core/layout.ts";
 import { problemText } from "../core/judgement.ts";
 import type { ApplicationId, Revision, ServiceName } from "../core/names.ts";
+import { pinOf } from "../core/pin.ts";
 import { reasonOf } from "../core/result.ts";
 import type { Cause, Outcome } from "../core/rollout.ts";
 import type { ApplicationRecord, StoredBundle } from "../ports.ts";
@@ -31,6 +32,8 @@ export interface Case {
   readonly early: string | undefined;
   /** Services that it gives up and that an application whose turn comes later takes as they are. */
   readonly passedOn: ReadonlySet<ServiceName>;
+  /** Set where others of its source's revision, with which it goes together, keep it back. */
+  readonly together: ApplicationRecord["held"];
   /** A person wants it at once: no schedule binds it. */
   readonly unbound: boolean;
   /** Of the commits that are new in this pass. */
@@ -56,7 +59,7 @@ export function decisionOf(
     isPlaced: store.inventory(application).size > 0,
     suspended: evenIfSuspended ? undefined : suspensionOf(application, store, clock.now()),
     bound: unbound ? undefined : boundOf(application, candidate, context),
-    pinnedAgainst: record?.pinnedAgainst,
+    pinnedAgainst: pinOf(record?.pinnedAgainst, context.config.quadlet.rollbackPin),
     quarantined: new Map(store.quarantined(application).map(({ digest, reason }) => [digest, reason])),
   };
   return decide(candidate, memory, clock.now());
@@ -90,6 +93,7 @@ export async function act(one: Case, context: Context, signal: AbortSignal): Pro
     case "hold":
       return keepBack(application, "held", { message: decision.why, until: decision.until, tries: 0 }, context);
     case "roll-out":
+      if (one.together !== undefined) return keepBack(application, "held", { ...one.together, message: one.together.why }, context);
       if (one.dependency !== undefined) {
         const message = `it depends on ${one.dependency}, which is not as Git wants it`;
         return keepBack(application, "held", { message, until: undefined, tries: 0 }, context);
@@ -99,8 +103,13 @@ export async function act(one: Case, context: Context, signal: AbortSignal): Pro
   }
 }
 
+/** What Git wants is kept back since the rest of its source's revision does not go. */
+export function holdBack(application: ApplicationId, message: string, context: Context): void {
+  keepBack(application, "held", { message, until: undefined, tries: 0 }, context);
+}
+
 /** What is live is what failed, and was left as it is: what depends on it waits. */
-function isFailedVersion(application: ApplicationId, { store }: Context): boolean {
+export function isFailedVersion(application: ApplicationId, { store }: Context): boolean {
   const record = store.application(application);
   return record !== undefined && isBroken(record) && store.quarantined(application).some(({ digest }) => digest === record.lastGood);
 }
@@ -133,7 +142,7 @@ export async function guarded<Value>(
     signal.throwIfAborted();
     if (error instanceof HostAway || error instanceof StateDamaged) throw error;
     await context.reach.check(signal);
-    note(application, outcome, { message: reasonOf(error), until: undefined, tries: 0 }, context);
+    note(application, outcome, { message: reasonOf(error), until: undefined, tries: outcome === "failed" ? 1 : 0 }, context);
     return undefined;
   }
 }
@@ -160,8 +169,7 @@ async function carryOut(
   const { store } = context;
   const record = store.application(application);
   if (waitsForTry(record, context) && one.asked === undefined && !one.takes) return "left";
-  const entries = new Map([...(draft?.files ?? [])].map(([path, { entry }]) => [path, entry]));
-  const stored = bundle === undefined ? undefined : storedOf(bundle, commit.revision, entries);
+  const stored = bundle === undefined ? undefined : storedOf(bundle, commit.revision, draft);
   const { passedOn } = one;
   const live = record?.lastGood === undefined ? undefined : context.bundles.get(record.lastGood);
   const moved = bundle !== undefined && one.asked !== "retry" && differsByPins(live, bundle);
@@ -189,7 +197,8 @@ async function carryOut(
 }
 
 /** What is saved of a bundle: Git's files, and what they were rendered with; values of secrets are not among it. */
-function storedOf(bundle: Bundle, revision: Revision, entries: StoredBundle["entries"]): StoredBundle {
+export function storedOf(bundle: Bundle, revision: Revision, draft: Draft | undefined): StoredBundle {
+  const entries: StoredBundle["entries"] = new Map([...(draft?.files ?? [])].map(([path, { entry }]) => [path, entry]));
   const sealed: StoredBundle["sealed"] = new Map(
     bundle.files.flatMap(({ path, digest, sealed: content }) => (content === undefined ? [] : [[path, { sealed: content, digest }]])),
   );
@@ -238,7 +247,9 @@ export function remember({ application, candidate, commit, messages }: Case, con
     // New content is tried at once, however long the old one was to wait.
     const held = record.desired?.digest === digest ? record.held : undefined;
     // What a person went back from has been changed: Git is followed again, also when it comes back to that.
-    const pinnedAgainst = record.pinnedAgainst === digest ? digest : undefined;
+    const isHeld = pinOf(record.pinnedAgainst, context.config.quadlet.rollbackPin) === "anything" || record.pinnedAgainst === digest;
+    const pinnedAgainst = isHeld ? record.pinnedAgainst : undefined;
+    if (!isHeld && record.pinnedAgainst !== undefined) context.journal.tell({ type: "pinned", application, pinned: false });
     store.saveApplication({ ...record, desired, held, pinnedAgainst, seen });
   }
   const why = "its first turn has not come yet";
@@ -259,7 +270,7 @@ export function remember({ application, candidate, commit, messages }: Case, con
     });
 }
 
-function differs({ application, candidate }: Case, { store }: Context): boolean {
+export function differs({ application, candidate }: Case, { store }: Context): boolean {
   const lastGood = store.application(application)?.lastGood;
   return candidate.kind === "absent" ? lastGood !== undefined : candidate.kind !== "bundle" || candidate.bundle.digest !== lastGood;
 }

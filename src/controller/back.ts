@@ -60,7 +60,7 @@ export async function goTo(
     case "settled": {
       const { outcome, description, revision } = rolled.settled;
       if (outcome !== "deployed") return { done: false, message: `${id} ${outcome}: ${description}` };
-      return { done: true, message: `${id} is back on ${short(revision)}, ${description}; it stays there until a commit changes it` };
+      return { done: true, message: `${id} is back on ${short(revision)}, ${description}` };
     }
   }
 }

@@ -22,7 +22,7 @@ export interface Commands {
   syncNow(target: string | undefined, wait: boolean, signal: AbortSignal): Promise<SyncReport>;
   /** Newest first; `id` asks for that one deployment only. */
   history(filter: { readonly target: string | undefined; readonly limit: number; readonly id?: number }): readonly HistoryEntry[];
-  /** To the last good before the present one, or to that of deployment `to`; stays until a commit changes the application. */
+  /** To the last good before the present one, or to that of deployment `to`; stays as `rollback_pin` says. */
   rollback(target: string, to: number | undefined, signal: AbortSignal): Promise<CommandReport>;
   /** Lifts the quarantine of an application and tries again. */
   retry(target: string, signal: AbortSignal): Promise<CommandReport>;

@@ -134,6 +134,15 @@ export function liveBundles({ store, bundles }: Context): ReadonlyMap<Applicatio
   return live;
 }
 
+/** What an application is live with. */
+export function liveOf(application: ApplicationId, { store }: Pick<Context, "store">): Target {
+  return store.application(application)?.lastGood ?? "absent";
+}
+
+export function isThere({ application, goal }: { readonly application: ApplicationId; readonly goal: Target }, context: Context): boolean {
+  return liveOf(application, context) === goal;
+}
+
 export function liveBundle(id: ApplicationId, { store, bundles }: Context): Bundle | undefined {
   const lastGood = store.application(id)?.lastGood;
   return lastGood === undefined ? undefined : bundles.get(lastGood);

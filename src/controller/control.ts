@@ -1,5 +1,6 @@
 /** The commands of a running pgo. */
 
+import { plannedTogether } from "../core/atomic.ts";
 import { bytesText } from "../core/size.ts";
 import { goTo, restore } from "./back.ts";
 import { backupsReport } from "./backups.ts";
@@ -45,7 +46,8 @@ export function commands(context: Context, { loop, version, hostName }: Surround
   return {
     async status(signal) {
       const sight = await lookAtAll(context, signal);
-      return statusReport({ store, bundles: context.bundles }, { version, host: hostName, now: clock.now() }, sight);
+      const about = { version, host: hostName, now: clock.now(), rollbackPin: context.config.quadlet.rollbackPin };
+      return statusReport({ store, bundles: context.bundles }, about, sight);
     },
 
     plan: (target, signal) =>
@@ -137,7 +139,7 @@ function lookAgain(id: ApplicationId, { store }: Context): boolean {
   const live = record?.lastGood;
   if (record?.held === undefined || live !== record.desired?.digest) return false;
   if (!store.quarantined(id).some(({ digest }) => digest === live)) return false;
-  store.saveApplication({ ...record, held: { ...record.held, until: undefined } });
+  store.saveApplication({ ...record, held: { ...record.held, until: undefined, tries: 0 } });
   return true;
 }
 
@@ -172,7 +174,7 @@ async function planSource(name: SourceName, context: Context, signal: AbortSigna
     const others = [...passes.values()].flatMap((services) => [...services]).filter((service) => !passedOn.has(service));
     found.push(await planned({ application, candidate, passedOn, taken: new Set(others), seen: asked }, context, signal));
   }
-  return found;
+  return source.atomic === "source" ? plannedTogether(found) : found;
 }
 
 /** Goes to an earlier good bundle, through the one rollout; what Git wants now is passed over until it changes. */

@@ -188,13 +188,14 @@ export function directoryOf(application: ApplicationId, { config }: Context): st
 }
 
 /**
- * Bundles whose units may be on the host: the last good, both ends of a rollout that is under way or was interrupted, and the goals of
- * earlier ones while something of theirs has not been taken away.
+ * Bundles whose units may be on the host: the last good, both ends of a rollout that is under way or was interrupted, also of its source's
+ * applications that go together, and the goals of earlier ones while something of theirs has not been taken away.
  */
 function knownBundles(application: ApplicationId, { store, bundles }: Context): readonly Bundle[] {
   const targets = new Set<Target | undefined>([
     store.application(application)?.lastGood,
     ...store.rollouts().flatMap((rollout) => (rollout.application === application ? [rollout.goal, rollout.fallback] : [])),
+    ...store.together().flatMap(({ members }) => members.flatMap((one) => (one.application === application ? [one.goal, one.before] : []))),
   ]);
   const made = () => [...targets].flatMap((digest) => (digest === undefined || digest === "absent" ? [] : [bundles.get(digest)]));
   const known = made();

@@ -3,10 +3,12 @@
 import type { Source } from "../core/config.ts";
 import { stillWaits } from "../core/decide.ts";
 import { partsOf, type ApplicationId, type Revision } from "../core/names.ts";
+import { pinOf } from "../core/pin.ts";
 import type { Result } from "../core/result.ts";
-import type { ApplicationRecord, GitTrouble, Snapshot, SourceRecord, Store } from "../ports.ts";
+import type { ApplicationRecord, GitTrouble, Snapshot, SourceRecord } from "../ports.ts";
 import { guarded } from "./act.ts";
 import { dropOldVersions } from "./backups.ts";
+import { finishTogether } from "./atomic.ts";
 import type { Context } from "./context.ts";
 import { dealWithRevision } from "./revision.ts";
 import { awaitsJudgement, takeFound } from "./heal.ts";
@@ -65,6 +67,7 @@ export async function pass(named: Source, occasion: Occasion, context: Context, 
 /** Rollouts that a crash, or trouble with systemd or Podman, left unfinished come before anything new. */
 export async function finishInterrupted(starts: 0 | 1, context: Context, signal: AbortSignal): Promise<void> {
   for (const rollout of context.store.rollouts()) await guarded(rollout, () => resume(rollout, starts, context, signal), context, signal);
+  for (const together of context.store.together()) await finishTogether(together, context, signal);
 }
 
 /** What Git has: the files where something is to be done with them, else the commit alone. Whoever asked is not kept waiting by two connections. */
@@ -101,15 +104,16 @@ function needsWork(source: Source, head: Revision, { drift }: Occasion, context:
   return own.some((one) =>
     isTried(one) && one.held?.until !== undefined
       ? !stillWaits(one.held, source.interval, clock.now()) || wasSet
-      : drift && (one.outcome === "held" || one.outcome === "rejected" || isWaiting(one, store)),
+      : drift && (one.outcome === "held" || one.outcome === "rejected" || isWaiting(one, context)),
   );
 }
 
 /** What runs is well, but Git wants something else, and nothing says that it shall not be tried: trouble with what runs came between. */
-function isWaiting({ id, outcome, held, desired, lastGood, pinnedAgainst }: ApplicationRecord, store: Store): boolean {
+function isWaiting({ id, outcome, held, desired, lastGood, pinnedAgainst }: ApplicationRecord, { store, config }: Context): boolean {
   // One that is broken may have to wait for its window.
   const hasFailed = outcome === "rolled-back" || (outcome === "failed" && held === undefined);
   if (hasFailed || desired?.digest === lastGood || desired?.digest === pinnedAgainst) return false;
+  if (pinOf(pinnedAgainst, config.quadlet.rollbackPin) === "anything") return false;
   return !store.quarantined(id).some(({ digest }) => digest === desired?.digest);
 }
 

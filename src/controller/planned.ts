@@ -1,9 +1,11 @@
 /** What would come of a decision, without doing it: the same plan that a rollout would carry out, printed. */
 
 import type { Bundle, Problem } from "../core/bundle.ts";
+import { wouldBeHeld } from "../core/atomic.ts";
 import type { Decision } from "../core/decide.ts";
 import { diffOf } from "../core/diff.ts";
 import { partsOf, type ServiceName } from "../core/names.ts";
+import { pinText } from "../core/pin.ts";
 import { plan, type ObservedService } from "../core/plan.ts";
 import { targetOf } from "../core/plan-text.ts";
 import type { PlannedApplication } from "../core/report.ts";
@@ -11,6 +13,7 @@ import { adoptionsOf } from "./adopt.ts";
 import { decisionOf, type Case } from "./act.ts";
 import type { Context } from "./context.ts";
 import { observe, type Survey } from "./observe.ts";
+import { contentOf } from "./schedule.ts";
 import { preflight, type HostAnswers } from "./preflight.ts";
 
 /** An application in a plan of all. */
@@ -54,8 +57,13 @@ async function planOf(part: Part, decision: Decision, context: Context, signal: 
       return { ...base, state: "held", message: decision.why };
     case "quarantine":
       return { ...base, state: "held", message: `in quarantine: ${decision.reason}. To try it again: ctl retry ${name}` };
-    case "keep":
-      return live === undefined ? { ...base, state: "in-sync" } : stepsTo(part, { goal: live, live }, context, signal);
+    case "keep": {
+      if (live === undefined) return { ...base, state: "in-sync" };
+      const kept = await stepsTo(part, { goal: live, live }, context, signal);
+      const { rollbackPin } = context.config.quadlet;
+      const isPinned = context.store.application(application)?.pinnedAgainst !== undefined && contentOf(part.candidate) !== lastGood;
+      return isPinned ? { ...kept, message: kept.message ?? `ctl rollback holds it: ${pinText(application, rollbackPin)}` } : kept;
+    }
     case "roll-out": {
       // A plan pulls no image: what stood in the way last time may do so again.
       const last = context.store.application(application);
@@ -89,7 +97,7 @@ async function stepsTo(
     name,
     source,
     state: made.conflicts.length > 0 ? "rejected" : made.steps.length > 0 ? "pending" : "in-sync",
-    message: lack === undefined ? null : `would be held: ${lack}`,
+    message: lack === undefined ? null : `${wouldBeHeld}${lack}`,
     steps: [...made.steps, ...made.afterwards].map((step) => ({ kind: step.kind, target: targetOf(step), because: step.because })),
     diff: diffOf(made.steps, live),
     problems: made.conflicts.map(plannedProblem),

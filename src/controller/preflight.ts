@@ -1,8 +1,9 @@
 /** The checks before a rollout's first step: whether what its starts need of the host is there, asked of the host and of Podman. */
 
 import type { Bundle } from "../core/bundle.ts";
-import type { Endpoint } from "../core/endpoint.ts";
+import { isTaken, type Endpoint } from "../core/endpoint.ts";
 import type { ApplicationId, ServiceName } from "../core/names.ts";
+import type { Turn } from "../core/order.ts";
 import type { Plan } from "../core/plan.ts";
 import { lacking, needsOf, portsIn, tooFull } from "../core/preflight.ts";
 import type { PodmanSecret } from "../ports.ts";
@@ -18,6 +19,8 @@ export interface Departure {
   readonly observation: Observation;
   /** Whether something new comes: a repair takes no room that was not taken before. */
   readonly isNew: boolean;
+  /** Applications that go together with it: before the first of them what they give up is still there, and what they bring is not. */
+  readonly company?: readonly Turn[];
   /** For many plans in a row that change nothing: what is asked of the host as a whole is asked once. Default: anew. */
   readonly answers?: HostAnswers;
 }
@@ -49,13 +52,13 @@ export function askedOnce({ host, podman }: Context, signal: AbortSignal): HostA
  * the start itself will tell. Nothing is asked for a plan that starts nothing.
  */
 export async function preflight(departure: Departure, context: Context, signal: AbortSignal): Promise<string | undefined> {
-  const { plan, bundle, isNew, answers = askedOnce(context, signal) } = departure;
+  const { plan, bundle, isNew, company = [], answers = askedOnce(context, signal) } = departure;
   const { host, config } = context;
   const room = roomFor(plan, config);
   const unwritable = room && (await attempt(() => host.writable(room.directories, room.bytes, signal), signal));
   if (unwritable !== undefined) return unwritable;
   if (!plan.steps.some(({ kind }) => kind === "start" || kind === "restart")) return undefined;
-  const needs = needsOf(plan, bundle, [config.quadlet.directory, config.state.directory]);
+  const needs = needsOf(plan, bundle, [config.quadlet.directory, config.state.directory], nextOf(company));
   const paths = [...new Set(needs.paths.map(({ what }) => what))];
   const minimum = isNew ? config.state.minFree : 0;
   const [bound, secrets, missing, storage, own] = await Promise.all([
@@ -73,10 +76,14 @@ export async function preflight(departure: Departure, context: Context, signal: 
   if (full !== undefined) return full;
   const noRoom = await roomForBackups(plan, context, signal);
   if (noRoom !== undefined) return noRoom;
-  const live = liveBundles(context);
+  const live = new Map(liveBundles(context));
+  const given = releasedIn(company);
+  for (const { id, next } of company)
+    if (next === undefined) live.delete(id);
+    else live.set(id, next);
   return lacking(needs, {
     bound,
-    released: releasedBy(departure, live),
+    released: [...releasedBy(departure, liveBundles(context)), ...given],
     others: [...live].flatMap(([application, other]) =>
       application === plan.application
         ? []
@@ -94,6 +101,17 @@ async function attempt<Value>(ask: () => Promise<Value>, signal: AbortSignal): P
     signal.throwIfAborted();
     return undefined;
   }
+}
+
+function nextOf(company: readonly Turn[]): readonly Bundle[] {
+  return company.flatMap(({ next }) => next ?? []);
+}
+
+/** Ports that others will not have any more by then. */
+function releasedIn(company: readonly Turn[]): readonly Endpoint[] {
+  const kept = nextOf(company).flatMap((next) => portsIn(next, () => true));
+  const had = company.flatMap(({ live }) => (live === undefined ? [] : portsIn(live, () => true)));
+  return had.filter((port) => !kept.some((other) => isTaken(port, other)));
 }
 
 /** What runs now of the services that the plan stops or restarts holds its own ports until then: those of the last good, where it runs that. */

@@ -177,13 +177,15 @@ async function putRight(
 ): Promise<void> {
   const { store, clock } = context;
   const { id: application } = record;
+  // A version that has just failed and was left as it is, or that a person wants tried again, is tried once whatever went before.
+  const isFirst = isBroken(record) && record.held?.tries === 0;
   const order: Order = {
     application,
     bundle,
     stored: undefined,
     cause: "drift",
     unwell,
-    permit: (made) => againstRepair(made, unwell, context),
+    permit: (made) => againstRepair(made, { unwell, isFirst }, context),
     commit: lastCommit(record, record.revision, context),
   };
   const rolled: Rolled = await rollOut(order, context, signal);
@@ -195,10 +197,10 @@ async function putRight(
       return;
     }
     case "held":
-      note(application, "failed", { message: rolled.why, until: undefined, tries: 0 }, context);
+      note(application, "failed", { message: rolled.why, until: undefined, tries: record.held?.tries ?? 1 }, context);
       return;
     case "conflicts":
-      note(application, "failed", { message: problemText(rolled.problems), until: undefined, tries: 0 }, context);
+      note(application, "failed", { message: problemText(rolled.problems), until: undefined, tries: record.held?.tries ?? 1 }, context);
       return;
     case "settled": {
       context.symptoms.forget(application);
@@ -216,12 +218,16 @@ function isRunning(state: ServiceState | undefined): boolean {
 }
 
 /** Repairing a service again and again would only hide that it can't stay up, or well. */
-function againstRepair(made: Plan, unwell: Unwell, { store, clock, logs }: Context): string | undefined {
+function againstRepair(
+  { steps }: Plan,
+  { unwell, isFirst }: { readonly unwell: Unwell; readonly isFirst: boolean },
+  { store, clock, logs }: Context,
+): string | undefined {
   const now = clock.now();
   const since = new Date(now.getTime() - repairLimit.within);
-  const services = made.steps.flatMap((step) => (step.kind === "start" || step.kind === "restart" ? [step.service] : []));
+  const services = steps.flatMap((step) => (step.kind === "start" || step.kind === "restart" ? [step.service] : []));
   const tired = services.find((service) => store.repairsBetween(service, since, now) >= repairLimit.times);
-  if (tired !== undefined) {
+  if (tired !== undefined && !isFirst) {
     const what = unwell.has(tired) ? "well" : "up";
     return `${tired} does not stay ${what}: pgo has started it ${repairLimit.times} times in ${repairLimit.within / 60_000} min and waits now: see ${logs} ${tired}`;
   }

@@ -9,6 +9,7 @@ import { partsOf, type ApplicationId, type Digest, type RelativePath, type Servi
 import { rolloutOrder, needs, type Turn } from "../core/order.ts";
 import { firstPhase } from "../core/phases.ts";
 import { act, decisionOf, guarded, remember, type Case } from "./act.ts";
+import { companyOf } from "./atomic.ts";
 import { repair } from "./repair.ts";
 import { liveBundles, presentRendering, type Context } from "./context.ts";
 import { tooEarly } from "./early.ts";
@@ -54,6 +55,7 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
       messages: store.source(from.source.name)?.revision === from.snapshot.revision ? [] : from.snapshot.messages,
       dependency: undefined,
       early: undefined,
+      together: undefined,
       passedOn: new Set(),
       takes: false,
     };
@@ -67,6 +69,8 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
   const touched = new Set<ApplicationId>();
   const passed = new Set<ServiceName>();
   const order = selfLast(rolloutOrder(turns), next);
+  const turnsTaken = order.flatMap((id) => cases.find(({ application }) => application === id) ?? []);
+  const company = await companyOf({ seen, cases: turnsTaken, turns }, context, signal);
   for (const [index, application] of order.entries()) {
     const one = cases.find((other) => other.application === application);
     if (one === undefined) continue;
@@ -74,12 +78,15 @@ export async function dealWithRevision(task: Task, context: Context, signal: Abo
     const passedOn = passedOnBy(application, { turns, candidates, later: order.slice(index + 1), unbound }, context);
     const takes = next.get(application)?.units.some(({ service }) => passed.has(service)) === true;
     const early = tooEarly(application, { turns, troubled }, context);
-    const turn = { ...one, dependency, early, passedOn, takes };
+    const together = company.against(application);
+    const turn = { ...one, dependency, early, together, passedOn, takes };
     const result = await guarded({ application }, () => act(turn, context, signal), context, signal);
     if (result === "rolled out") for (const service of passedOn) passed.add(service);
     if (result !== "as wanted" && result !== "rolled out") troubled.push(application);
     if (result === "rolled out" || result === "undone") touched.add(application);
+    for (const gone of await company.after(one, result, signal)) touched.add(gone);
   }
+  await company.end(signal);
   for (const { source } of seen) {
     context.rendering.dealtWith(source.name, moment);
     context.images.dealtWith(source.name);

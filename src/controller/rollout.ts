@@ -4,6 +4,7 @@ import type { Bundle, Problem } from "../core/bundle.ts";
 import { digestOf, partsOf, type ApplicationId, type Revision, type ServiceName } from "../core/names.ts";
 import { hindrance, type Turn } from "../core/order.ts";
 import { plan, stopsMore, type Goal, type Plan } from "../core/plan.ts";
+import { pinText } from "../core/pin.ts";
 import { found, targetOf } from "../core/plan-text.ts";
 import {
   applied,
@@ -37,7 +38,7 @@ import { unknownStart } from "../core/observe.ts";
 import { saveBefore, whatIsThere } from "./backups.ts";
 import { preflight } from "./preflight.ts";
 import { roomFor } from "./room.ts";
-import { settle } from "./settle.ts";
+import { isUndoing, settle } from "./settle.ts";
 import { objectRules } from "./volumes.ts";
 import { refreshedIn, unmetNeed, verify, type Verification } from "./verify.ts";
 
@@ -91,7 +92,7 @@ export async function rollOut(order: Order, context: Context, signal: AbortSigna
   if (made.steps.length === 0 && target === fallback) return { kind: "in-sync" };
   const { bundle } = order;
   // It may not become healthy then, and would be gone back from.
-  const need = bundle === undefined || target === fallback ? undefined : await unmetNeed(bundle, context, signal);
+  const need = bundle === undefined || target === fallback ? undefined : await unmetNeed({ bundle }, context, signal);
   if (need !== undefined) return { kind: "held", why: need };
   const lack = bundle && (await preflight({ plan: made, bundle, observation, isNew: target !== fallback }, context, signal));
   if (lack !== undefined) return { kind: "held", why: lack };
@@ -202,7 +203,7 @@ async function applyGoal(rollout: Applying, course: Course, context: Context, si
   if (done === undefined) return applied(rollout, now);
   await keepTraces(rollout, done.verification, context, signal);
   const bundle = rollout.goal === rollout.fallback ? undefined : bundleOf(rollout.goal, context);
-  const unmet = bundle === undefined || done.verification !== undefined ? undefined : await unmetNeed(bundle, context, signal);
+  const unmet = bundle === undefined || done.verification !== undefined ? undefined : await unmetNeed({ bundle }, context, signal);
   const because = unmet === undefined ? done.reason : `${done.reason}; ${unmet}`;
   return giveUp(rollout, { because, need: done.verification?.need ?? unmet, verification: done.verification }, context);
 }
@@ -219,14 +220,23 @@ async function verifyGoal(rollout: Verifying, course: Course, context: Context, 
   const now = context.clock.now();
   const took = `${Math.round(Math.max(0, now.getTime() - rollout.startedAt.getTime()) / 100) / 10} s`;
   const well = rollout.goal === "absent" ? "removed" : `${describeHealth(verification.verdicts)} after ${took}`;
-  const said = rollout.cause === "drift" ? `${found(context.store.deployment(rollout.deployment)?.steps ?? [])}; ${well}` : well;
+  const said = {
+    drift: () => `${found(context.store.deployment(rollout.deployment)?.steps ?? [])}; ${well}`,
+    rollback: () => `${well}; ${backText(rollout, context)}`,
+    other: () => well,
+  }[rollout.cause === "drift" || rollout.cause === "rollback" ? rollout.cause : "other"]();
   return settle(verified(rollout, now, said), { verification, passedOn: course.passedOn }, context);
 }
 
+function backText({ application, goal }: Rollout, { store, config }: Context): string {
+  if (isUndoing(application, store)) return "gone back with the rest of its source's revision";
+  return goal === "absent" ? "gone" : pinText(application, config.quadlet.rollbackPin);
+}
+
 /** What the new version no longer needs. It is well without that, so what can't be done is told, and stays. */
-async function prune(
-  { application, goal, deployment }: Verifying,
-  { passedOn }: Course,
+export async function prune(
+  { application, goal, deployment }: Pick<Verifying, "application" | "goal" | "deployment">,
+  { passedOn }: Pick<Course, "passedOn">,
   context: Context,
   signal: AbortSignal,
 ): Promise<void> {

@@ -71,6 +71,8 @@ export function settle(settled: Settled, { verification, passedOn = new Set() }:
     // The date may have been set back meanwhile.
     ms: Math.max(0, settled.finishedAt.getTime() - settled.startedAt.getTime()),
   });
+  const pinned = store.application(settled.application)?.pinnedAgainst !== undefined;
+  journal.tell({ type: "pinned", application: settled.application, pinned });
   for (const { service, health } of verification?.verdicts ?? [])
     journal.tell({ type: "health", application: settled.application, service, health });
   for (const service of before) if (!after.has(service)) journal.tell({ type: "gone", application: settled.application, service });
@@ -85,6 +87,11 @@ export function acquit(application: ApplicationId, digest: Digest, store: Store)
   if (!all.some((one) => one.digest === digest)) return;
   store.release(application);
   for (const other of all) if (other.digest !== digest) store.quarantine(other);
+}
+
+/** Whether it goes back with the rest of its source's revision. */
+export function isUndoing(application: ApplicationId, store: Store): boolean {
+  return store.together().some(({ undoing, members }) => undoing !== undefined && members.some((one) => one.application === application));
 }
 
 /** What is told of it outside its own entry in history. */
@@ -130,8 +137,10 @@ function recordOf(settled: Settled, live: Target, verification: Verification | u
     suspended: before?.suspended,
     seen: before?.seen,
     pinnedAgainst:
-      settled.cause === "rollback" && (good || isLeftNow)
-        ? before?.desired?.digest
+      // A person's; but what goes back with the rest of its source's revision follows Git.
+      settled.cause === "rollback" && !isUndoing(settled.application, store) && (good || isLeftNow)
+        ? // Where Git's is not even sound, what was gone back from stands for it.
+          (before?.desired?.digest ?? (settled.fallback === "absent" ? undefined : settled.fallback))
         : (settled.cause === "commit" || settled.cause === "self-update") && good
           ? undefined
           : before?.pinnedAgainst,

@@ -2,6 +2,7 @@
 
 import type { Bundle } from "../core/bundle.ts";
 import { healingText, isShown } from "../core/healing.ts";
+import type { RollbackPin } from "../core/config.ts";
 import type { UnitHealth } from "../core/health.ts";
 import { pullText, type Pull } from "../core/pulls.ts";
 import { partsOf, type ApplicationId, type ServiceName } from "../core/names.ts";
@@ -33,6 +34,8 @@ export interface About {
   readonly version: string;
   readonly host: string;
   readonly now: Date;
+  /** Undefined where it is not known. */
+  readonly rollbackPin: RollbackPin | undefined;
 }
 
 /** What the host shows at this moment. */
@@ -84,7 +87,7 @@ export function statusReport(
   const sources = store.sources().map((record) => sourceStatus(record, store, about.now));
   const applications = store
     .applications()
-    .map((record) => applicationStatus(record, { store, bundles, now: about.now, live: live.get(record.id), usage }));
+    .map((record) => applicationStatus(record, { store, bundles, about, live: live.get(record.id), usage }));
   const healthy =
     trouble === undefined &&
     sources.every((source) => source.state === "ok") &&
@@ -118,12 +121,13 @@ export function sourceStatus(record: SourceRecord, store: Store, now: Date): Sou
 interface Around {
   readonly store: Store;
   readonly bundles: Bundles;
-  readonly now: Date;
+  readonly about: About;
   readonly live: LiveUnits | undefined;
   readonly usage: UsageOf | undefined;
 }
 
-function applicationStatus(record: ApplicationRecord, { store, bundles, now, live, usage }: Around): ApplicationStatus {
+function applicationStatus(record: ApplicationRecord, { store, bundles, about, live, usage }: Around): ApplicationStatus {
+  const { now, rollbackPin } = about;
   const { source, application } = partsOf(record.id);
   const bundle = record.lastGood === undefined ? undefined : bundles.get(record.lastGood);
   const saved = new Map(store.health(record.id).map((one) => [one.service, one]));
@@ -146,6 +150,7 @@ function applicationStatus(record: ApplicationRecord, { store, bundles, now, liv
       quarantine === undefined ? null : { digest: quarantine.digest, reason: quarantine.reason, since: quarantine.since.toISOString() },
     suspended: suspended === undefined ? null : { until: suspended.until?.toISOString() ?? null },
     pinned: record.pinnedAgainst !== undefined,
+    pin: record.pinnedAgainst === undefined ? null : { against: record.pinnedAgainst, until: rollbackPin ?? null },
     images: (bundle?.images ?? []).flatMap(({ path, name, pin }) => (pin === undefined ? [] : [{ file: path, image: name, held: pin }])),
     units,
   };

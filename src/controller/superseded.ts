@@ -24,7 +24,7 @@ export async function pullNew(
 export async function removeSuperseded(context: Context, signal: AbortSignal): Promise<void> {
   const { store, podman, journal, config } = context;
   // A rollout that is under way may go back to what no saved version names.
-  if (!config.images.prune || store.rollouts().length > 0) return;
+  if (!config.images.prune || store.rollouts().length > 0 || store.together().length > 0) return;
   const pulled = store.pulledImages();
   if (pulled.length === 0) return;
   try {

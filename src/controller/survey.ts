@@ -14,6 +14,8 @@ import { inOrder, needs } from "../core/order.ts";
 /** Repairs what differs from the last good, application by application, and measures what changes by itself. */
 export async function repairAll(records: readonly ApplicationRecord[], context: Context, signal: AbortSignal): Promise<void> {
   context.unseen.lookedAt(servicesOf(records, context));
+  for (const { id, pinnedAgainst } of records)
+    context.journal.tell({ type: "pinned", application: id, pinned: pinnedAgainst !== undefined });
   // One question for all; where it fails, each application tells so.
   const taken = measured(lastGoods(records, context), context, signal);
   for (const record of usedFirst(records, context))

@@ -50,10 +50,16 @@ export function resume(
   }
   store.atomically(() => {
     for (const source of scope.sources) store.saveSuspension(source, undefined);
-    for (const record of scope.records) store.saveApplication({ ...record, suspended: undefined, held: undefined });
+    for (const record of scope.records) {
+      // What a person went back from waits for a word about this very application.
+      const pinnedAgainst = scope.sources.length === 0 ? undefined : record.pinnedAgainst;
+      store.saveApplication({ ...record, suspended: undefined, held: undefined, pinnedAgainst });
+    }
   });
   const sources = new Set([...scope.sources, ...scope.records.map(({ id }) => partsOf(id).source)]);
-  return { report: told("resume", scope, "resumed", context), sources: [...sources] };
+  const unpinned = scope.sources.length === 0 && only?.pinnedAgainst !== undefined;
+  if (unpinned) context.journal.tell({ type: "pinned", application: only.id, pinned: false });
+  return { report: told("resume", scope, unpinned ? "resumed: Git is followed again" : "resumed", context), sources: [...sources] };
 }
 
 function scopeOf(target: string | undefined, context: Context): Scope {

@@ -4,7 +4,7 @@ import type { Bundle } from "../core/bundle.ts";
 import { checkIn } from "../core/checks.ts";
 import type { Health, Sample } from "../core/health.ts";
 import { roleOf } from "../core/kinds.ts";
-import type { ServiceName } from "../core/names.ts";
+import type { ApplicationId, ServiceName } from "../core/names.ts";
 import { isMissing } from "../core/objects.ts";
 import { dependsOn } from "../core/order.ts";
 import { reasonOf } from "../core/result.ts";
@@ -138,16 +138,21 @@ async function look(
 
 /**
  * One look at what a bundle needs of other applications: the first unit that is not healthy, in words; undefined where all are, or are on
- * their way. One that itself waits for a unit of the bundle's is none: it may be this bundle that it waits for.
+ * their way, or of `but`. One that itself waits for a unit of the bundle's is none: it may be this bundle that it waits for.
  */
-export async function unmetNeed(bundle: Bundle, present: Context, signal: AbortSignal): Promise<string | undefined> {
+export async function unmetNeed(
+  { bundle, but }: { readonly bundle: Bundle; readonly but?: ReadonlySet<ApplicationId> },
+  present: Context,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   const context = { ...present, clock: steady(present.clock) };
   const { own, watched, needs } = preparedWith(bundle, seasoned, context);
   if (watched.length === own.length) return undefined;
   await lookAt({ watched, needs }, undefined, context, signal);
   const verdicts = excused(judgeAll(watched, context.clock.now()), needs);
-  const bad = verdicts.slice(own.length).find(({ health }) => health === "unhealthy");
-  return needText(bad, watched.slice(own.length));
+  const others = watched.slice(own.length).filter((one) => but?.has(one.bundle.application) !== true);
+  const bad = verdicts.find(({ service, health }) => health === "unhealthy" && others.some(({ unit }) => unit.service === service));
+  return needText(bad, others);
 }
 
 function preparedWith(

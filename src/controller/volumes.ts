@@ -6,7 +6,7 @@ import type { Plan, Step } from "../core/plan.ts";
 import { success, trouble, type Result } from "../core/result.ts";
 import { expiredBackups, tooLarge } from "../core/volumes.ts";
 import type { Unit } from "../core/bundle.ts";
-import { liveBundles, type Context } from "./context.ts";
+import { isThere, liveBundles, type Context } from "./context.ts";
 
 type VolumeStep = Extract<Step, { readonly kind: "backup-volume" | "remove-volume" | "restore-volume" | "remove-image" }>;
 type Executors = {
@@ -33,7 +33,12 @@ export async function seenObjects(
 /** The settings for an application's objects, and what other applications need of the host's images. */
 export function objectRules(application: Plan["application"], context: Context): ObjectRules {
   const { quadlet, applications, backup } = context.config;
-  const prune = applications.get(partsOf(application).application)?.prune ?? quadlet.prune;
+  const set = applications.get(partsOf(application).application)?.prune ?? quadlet.prune;
+  // What goes together may all have to come back: its data and its images stay until all is well.
+  const isUnderWay = context.store
+    .together()
+    .some(({ members }) => members.some((one) => one.application === application) && !members.every((one) => isThere(one, context)));
+  const prune = set === "all" && isUnderWay ? "networks" : set;
   const rollout = context.store.rollouts().find((one) => one.application === application);
   const isDone = ({ deployment }: { readonly deployment: number | undefined }) => deployment === rollout?.deployment;
   const others = prune === "all" ? [...liveBundles(context)].filter(([id]) => id !== application) : [];

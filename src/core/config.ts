@@ -76,6 +76,10 @@ const source = z.strictObject({
   interval: positive.default(60_000).describe("Time between two polls; each is moved by up to 10 % by chance."),
   auth: auth.optional().describe("How to log in: an SSH key, or a user name and password."),
   allow_empty: z.boolean().default(false).describe("Whether a revision with no application may remove those that were there."),
+  atomic: z
+    .enum(["application", "source"])
+    .default("application")
+    .describe("What goes as a whole or not at all: each application by itself, or all of a revision (docs/how-it-works.md)."),
   schedule: scheduleLayer.optional().describe("As [schedule], for this source; key by key."),
 });
 
@@ -146,6 +150,10 @@ export function hostConfig(directories: Directories) {
       .describe(
         "What of Podman's goes with units that are gone; all: volumes too, after a backup, and images that nothing needs any more.",
       ),
+    rollback_pin: z
+      .enum(["until-change", "until-resumed"])
+      .default("until-change")
+      .describe("How long ctl rollback holds: until Git changes the application's content, or until ctl resume of it."),
     drift_interval: positive.default(300_000).describe("Time between two looks at the host; passes between them ask only Git."),
     track_digests: z
       .boolean()
@@ -302,10 +310,15 @@ export interface Source {
   readonly interval: number;
   readonly auth: z.infer<typeof auth> | undefined;
   readonly allowEmpty: boolean;
+  /** Default: each application by itself. */
+  readonly atomic?: "application" | "source";
   readonly schedule?: ScheduleLayer | undefined;
   /** Whether the messages of all new commits are wanted, since a trailer in one of them may count. */
   readonly trailers?: boolean;
 }
+
+/** How long a person's rollback holds. */
+export type RollbackPin = "until-change" | "until-resumed";
 
 /** All that pgo is told on the host. */
 export interface Config {
@@ -317,6 +330,7 @@ export interface Config {
     readonly driftInterval: number;
     readonly adopt: boolean;
     readonly prune: "none" | "networks" | "all";
+    readonly rollbackPin: RollbackPin;
     readonly trackDigests: boolean;
     readonly trackInterval: number;
   };
@@ -392,6 +406,7 @@ export function configOf(raw: HostConfig): Config {
       interval: one.interval,
       auth: one.auth,
       allowEmpty: one.allow_empty,
+      atomic: one.atomic,
       schedule: one.schedule,
       trailers,
     })),
@@ -402,6 +417,7 @@ export function configOf(raw: HostConfig): Config {
       driftInterval: raw.quadlet.drift_interval,
       adopt: raw.quadlet.adopt,
       prune: raw.quadlet.prune,
+      rollbackPin: raw.quadlet.rollback_pin,
       trackDigests: raw.quadlet.track_digests,
       trackInterval: raw.quadlet.track_interval,
     },

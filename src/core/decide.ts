@@ -20,7 +20,8 @@ export interface Memory {
   readonly isPlaced: boolean;
   readonly suspended: { readonly until: Date | undefined } | undefined;
   readonly quarantined: ReadonlyMap<Digest, string>;
-  readonly pinnedAgainst: Digest | undefined;
+  /** What a person went back from; `"anything"`: they want it left at what it is, whatever Git says. */
+  readonly pinnedAgainst: Digest | "anything" | undefined;
   /** When something new may go; undefined: at once, since nothing binds it, or a person or an urgent commit wants it so. */
   readonly bound?: Bound | undefined;
 }
@@ -46,10 +47,11 @@ export function decide(candidate: Candidate, memory: Memory, now: Date): Decisio
     case "blocked":
       return { do: "hold", why: candidate.why, until: undefined };
     case "absent":
+      if (memory.pinnedAgainst === "anything") return { do: "keep" };
       return memory.lastGood === undefined && !memory.isPlaced ? { do: "keep" } : inTime(undefined, memory, now);
     case "bundle": {
       const { digest } = candidate.bundle;
-      if (digest === memory.lastGood || digest === memory.pinnedAgainst) return { do: "keep" };
+      if (memory.pinnedAgainst === "anything" || digest === memory.lastGood || digest === memory.pinnedAgainst) return { do: "keep" };
       const reason = memory.quarantined.get(digest);
       return reason === undefined ? inTime(candidate.bundle, memory, now) : { do: "quarantine", reason };
     }

@@ -5,7 +5,10 @@ import { usageText } from "./resources.ts";
 import { bytesText } from "./size.ts";
 import { partsOf, short, type ApplicationId } from "./names.ts";
 
-type Counted = Extract<Event, { readonly type: "git" | "pass" | "probe" | "health" | "resources" | "gone" | "containers" | "storage" }>;
+type Counted = Extract<
+  Event,
+  { readonly type: "git" | "pass" | "probe" | "health" | "resources" | "gone" | "pinned" | "containers" | "storage" }
+>;
 /** An event that people look up later; the others are only counted and measured. */
 export type KeptEvent = Exclude<Event, Counted>;
 
@@ -30,6 +33,7 @@ export function isKept(event: Event): event is KeptEvent {
     case "health":
     case "resources":
     case "gone":
+    case "pinned":
     case "containers":
     case "storage":
       return false;
@@ -92,6 +96,8 @@ function words(event: Event): string {
       return `${event.service} of ${event.application}: ${usageText(event.usage)}`;
     case "gone":
       return `${event.application}${event.service === undefined ? "" : ` ${event.service}`} gone`;
+    case "pinned":
+      return `${event.application} ${event.pinned ? "held by ctl rollback" : "follows Git"}`;
     case "containers":
       return `containers: ${Object.entries(event.states)
         .map(([state, number]) => `${String(number)} ${state}`)

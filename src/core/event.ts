@@ -58,6 +58,8 @@ export type Event = { readonly at: Date } & (
   | { readonly type: "probe"; readonly application: ApplicationId; readonly kind: string; readonly result: "pass" | "fail" | "unasked" }
   | { readonly type: "health"; readonly application: ApplicationId; readonly service: ServiceName; readonly health: Health }
   | { readonly type: "resources"; readonly application: ApplicationId; readonly service: ServiceName; readonly usage: Usage }
+  /** Whether ctl rollback holds an application, told again at each look at the host. */
+  | { readonly type: "pinned"; readonly application: ApplicationId; readonly pinned: boolean }
   /** A service that its application no longer has, or, without `service`, an application that is no longer there: its figures end. */
   | { readonly type: "gone"; readonly application: ApplicationId; readonly service: ServiceName | undefined }
   /** How many containers of pgo's are in each state; all states that pgo has seen, zeros included. */

@@ -24,12 +24,16 @@ export interface Needs {
   readonly paths: readonly Need<string>[];
 }
 
-/** What the plan's starts need. None of it where the plan starts nothing. Paths below `own`, pgo's directories, are made by pgo. */
-export function needsOf({ steps }: Plan, bundle: Bundle, own: readonly string[]): Needs {
+/**
+ * What the plan's starts need. None of it where the plan starts nothing. Paths below `own`, pgo's directories, are made by pgo; `company`
+ * is what other applications will have by then, and may bring.
+ */
+export function needsOf({ steps }: Plan, bundle: Bundle, own: readonly string[], company: readonly Bundle[] = []): Needs {
   const starting = new Set(steps.flatMap((step) => (step.kind === "start" || step.kind === "restart" ? [step.service] : [])));
   const all = bundle.units.map((unit) => ({ unit, entries: entriesOf(unit, bundle) }));
-  const brought = secretNamesIn(bundle.files);
-  const isMade = makers(all.flatMap(({ entries }) => entries));
+  const brought = secretNamesIn([bundle, ...company].flatMap(({ files }) => files));
+  const others = company.flatMap((other) => other.units.flatMap((unit) => entriesOf(unit, other)));
+  const isMade = makers([...all.flatMap(({ entries }) => entries), ...others]);
   const found = all.filter(({ unit }) => starting.has(unit.service) && isQuadletKind(unit.kind));
   const each = <What>(of: (unit: Unit, entries: readonly Entry[]) => readonly What[]): readonly Need<What>[] =>
     found.flatMap(({ unit, entries }) => of(unit, entries).map((what) => ({ what, file: unit.file })));

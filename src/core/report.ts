@@ -1,5 +1,6 @@
 /** What pgo tells about itself: the JSON shapes of `ctl … --json`, times as ISO 8601 in UTC. */
 
+import type { RollbackPin } from "./config.ts";
 import type { Health } from "./health.ts";
 import type { Pull } from "./pulls.ts";
 import type { Cause, Outcome } from "./rollout.ts";
@@ -48,6 +49,8 @@ export interface ApplicationStatus {
   readonly quarantined: { readonly digest: string; readonly reason: string; readonly since: string } | null;
   readonly suspended: { readonly until: string | null } | null;
   readonly pinned: boolean;
+  /** Set while ctl rollback holds it: the content of Git's that was gone back from, and when Git is followed again. */
+  readonly pin: { readonly against: string; readonly until: RollbackPin | null } | null;
   /** Images that pgo holds by their digest: after a rollout that was undone, or with `track_digests`. */
   readonly images: readonly { readonly file: string; readonly image: string; readonly held: string }[];
   readonly units: readonly UnitStatus[];

@@ -50,6 +50,15 @@ test("CPU time is counted on, not added up at each scrape", async () => {
   assert.ok(0 < first && first <= second && second <= (user + system) / 1e6, `${String(first)} then ${String(second)}`);
 });
 
+test("an application that ctl rollback holds shows as 1 until it follows Git again, and goes with it", async () => {
+  const name = 'pgo_application_pinned{source="fleet",application="shop"}';
+  const [held, free]: readonly Happening[] = [true, false].map((pinned) => ({ type: "pinned", application: shop, pinned }));
+  assert.ok(held !== undefined && free !== undefined);
+  assert.equal((await counted(held)).get(name), 1);
+  assert.equal((await counted(held, free)).get(name), 0);
+  assert.equal((await counted(held, { type: "gone", application: shop, service: undefined })).get(name), undefined);
+});
+
 test("passes and Git calls are counted by source, with zeros for what did not happen yet", async () => {
   const series = await counted(
     { type: "pass", source: fleet, outcome: "in-sync", ms: 300 },

@@ -58,7 +58,7 @@ test("trouble is told with its reason, its time and the command that helps", () 
     "held: registry.example.com/collector:2: manifest unknown (tried again in 1 min)",
     "suspended; goes on in 1 h. To go on now: ctl resume edge/shop",
     "rollout under way: verifying",
-    "stays on this revision (ctl rollback) until a commit changes it",
+    "stays on this revision (ctl rollback) until a commit changes it, or ctl",
   ])
     assert.ok(unwrapped.includes(part), `${part}\nis not in\n${text}`);
   assert.equal(text.split("manifest unknown").length, 2, "the reason of a held application is told once");

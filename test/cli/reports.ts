@@ -25,6 +25,7 @@ const shop: ApplicationStatus = {
   quarantined: null,
   suspended: null,
   pinned: false,
+  pin: null,
   images: [],
   units: [
     {
@@ -128,6 +129,7 @@ export const troubledStatus: StatusReport = {
       since: ago(100_000),
       suspended: { until: ago(-3600) },
       pinned: true,
+      pin: { against: "f0", until: "until-change" },
       phase: "verifying",
       health: "starting",
       units: [],

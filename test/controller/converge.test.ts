@@ -254,3 +254,45 @@ test("killed at any moment of a rollout, and again while it recovers, pgo comes 
     { numRuns: runs, seed, interruptAfterTimeLimit: 120_000 },
   );
 });
+
+test("of a source that goes as a whole all becomes what Git says, or all is as it was, also where pgo is killed on the way", async () => {
+  const killing = fc.record({
+    kind: fc.constantFrom("killed before", "killed after"),
+    among: fc.constant("changes" as const),
+    after: fc.nat({ max: 120 }),
+    times: fc.constant(1),
+  });
+  const source = { name: "fleet", url: "https://git.example.com/fleet.git", interval: "60s", allow_empty: true, atomic: "source" };
+  const ends = { new: 0, old: 0 };
+  await fc.assert(
+    fc.asyncProperty(soundTree, anyTree, fc.array(killing, { maxLength: 2 }), async (before, after, kills) => {
+      await using pgo = new Pgo({ config: { source: [source] } });
+      const othersAreLeftAlone = furnish(pgo);
+      pgo.start();
+      await pgo.push(filesOf(before));
+      isAsGitSays(pgo, before);
+      const good = new Map(Object.keys(before).map((name) => [id(name), pgo.record(name)?.lastGood]));
+
+      pgo.world.commit(filesOf(after));
+      for (const kill of kills) {
+        pgo.faults.add(kill);
+        await pgo.pass(minute);
+      }
+      pgo.faults.clear();
+      await pgo.pass(8 * minute);
+      isSettled(pgo);
+      othersAreLeftAlone();
+      assert.deepEqual(pgo.store.together(), []);
+      const records = pgo.store.applications();
+      const isNew = records.every(({ lastGood, desired }) => lastGood !== undefined && lastGood === desired?.digest);
+      const isOld =
+        records.every((record) => record.lastGood === good.get(record.id)) &&
+        [...good.keys()].every((one) => records.some((record) => record.id === one));
+      const said = records.map((one) => `${one.id} ${one.outcome}: ${one.message ?? ""}`).join("\n");
+      assert.ok(isNew || isOld, `${said}\n${pgo.faults.happened.join(", ")}`);
+      ends[isNew ? "new" : "old"] += 1;
+    }),
+    { numRuns: runs, seed, interruptAfterTimeLimit: 120_000 },
+  );
+  assert.ok(ends.new > 0 && ends.old > 0, `both ends were seen: ${JSON.stringify(ends)}`);
+});

@@ -101,6 +101,16 @@ suite('a version that fails where rollback = "never"', () => {
     isSettled(pgo);
   });
 
+  test("is tried again with ctl retry also where drift repair has given it up for now", async () => {
+    await using pgo = await deployed(db("good:1"), { quadlet: { drift_interval: "10s" } });
+    await pgo.push(db("crash:1"));
+    await pgo.pass(4 * minute);
+    assert.match(pgo.record("shop")?.message ?? "", /does not stay up/);
+    pgo.world.machine.images.set("localhost/crash:1", "good");
+    assert.equal((await pgo.until(pgo.commands.retry("shop", never))).done, true);
+    isSettled(pgo);
+  });
+
   test("is made whole by drift repair where a step on the way failed", async () => {
     await using pgo = await deployed({ ...db("good:1"), "shop/web.container": "[Container]\nImage=localhost/good:1\n" });
     pgo.world.refuses.add("restart web.service");

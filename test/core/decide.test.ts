@@ -53,6 +53,7 @@ suite("of a bundle, a refused one, a blocked one and none", () => {
       ["keep", "reject", "hold", "roll-out"],
     ],
     ["a person went back from that bundle", { lastGood: other.digest, pinnedAgainst: one.digest }, ["keep", "reject", "hold", "roll-out"]],
+    ["a person went back, for good", { lastGood: other.digest, pinnedAgainst: "anything" }, ["keep", "reject", "hold", "keep"]],
     ["a person went back from another", { lastGood: one.digest, pinnedAgainst: other.digest }, ["keep", "reject", "hold", "roll-out"]],
     ["a person suspended it", { suspended: { until: undefined } }, ["leave", "leave", "leave", "leave"]],
     ["a person suspended it for a time", { suspended: { until: later } }, ["leave", "leave", "leave", "leave"]],

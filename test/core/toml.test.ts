@@ -35,6 +35,7 @@ test("an empty file is a configuration, all of defaults", () => {
     unitDirectory: "/etc/systemd/system",
     generatorWarnings: "report",
     prune: "networks",
+    rollbackPin: "until-change",
     driftInterval: 300_000,
     adopt: false,
     trackDigests: false,

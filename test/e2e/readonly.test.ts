@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Installed, web } from "./installed.ts";
+import { Installed, quick, web } from "./installed.ts";
 
 const probed = (port: number, deadline: string) =>
   `[health.web]\nhttp = { url = "http://127.0.0.1:${port}/ready" }\ndeadline = "${deadline}"\n`;
@@ -188,7 +188,10 @@ test("a rollback goes to an earlier good version, and stays there until a commit
 
   const back = await pgo.ctl("rollback", "shop");
   assert.equal(back.code, 0);
-  assert.match(back.stdout, /^fleet\/shop is back on \w{7}, healthy by .* after .*; it stays there until a commit changes it\n$/);
+  assert.match(
+    back.stdout,
+    /^fleet\/shop is back on \w{7}, healthy by .* after .*; it stays there until a commit changes it, or ctl resume shop\n$/,
+  );
   assert.equal(await pgo.page(8081), "good");
   const other = await pgo.repository.commit({ "blog/blog.container": web("v2", 8083) });
   await pgo.outcome("blog", other, "deployed");
@@ -215,7 +218,7 @@ test("a rollback goes to an earlier good version, and stays there until a commit
 });
 
 test("what failed for a reason on the host is tried again by ctl retry, once that is mended", async (t) => {
-  const pgo = await Installed.up(t, { files: fleet });
+  const pgo = await Installed.up(t, { files: fleet, config: `atomic = "source"\n${quick}` });
   await pgo.deployed("shop", "blog");
   const nothing = await pgo.ctl("retry", "blog");
   assert.deepEqual({ code: nothing.code, out: nothing.stdout }, { code: 0, out: "fleet/blog has nothing in quarantine\n" });
@@ -238,4 +241,45 @@ test("what failed for a reason on the host is tried again by ctl retry, once tha
   const [newest] = await pgo.history("blog");
   assert.equal(newest?.cause, "retry");
   assert.equal((await pgo.status()).healthy, true);
+
+  await t.test("a version that is not to be gone back from stays, and is well once its reason is mended", async () => {
+    await pgo.host.sh("rm /srv/blog/ready");
+    const left = await pgo.repository.commit({
+      "blog/blog.container": web("good", 8083, "Volume=/srv/blog:/blog", "Exec=sh -c '[ -e /blog/ready ] && exec /bin/web'"),
+      "blog/pgo.toml": 'rollback = "never"\n',
+    });
+    await pgo.outcome("blog", left, "failed");
+    await pgo.polls(3);
+    assert.match(await pgo.host.read(`${pgo.placed}/blog/blog.container`), /web:good/);
+    assert.ok(
+      (await pgo.history("blog")).every(({ revision, steps }) => revision !== left || steps.every(({ kind }) => kind !== "go-back")),
+    );
+    await pgo.host.sh("touch /srv/blog/ready");
+    const well = await pgo.ctl("retry", "blog");
+    assert.equal(well.code, 0, well.stdout);
+    assert.equal(await pgo.page(8083), "good");
+    assert.equal((await pgo.status()).healthy, true);
+  });
+
+  await t.test('with atomic = "source" an application that fails takes back the others of its revision', async () => {
+    const before = await pgo.services("db.service");
+    const both = await pgo.repository.commit({
+      "blog/blog.container": web("v2", 8083),
+      "blog/pgo.toml": null,
+      "shop/web.container": web("v2", 8081, "Volume=./conf:/conf:ro", "EnvironmentFile=shop.env", "Exec=false"),
+    });
+    await pgo.outcome("shop", both, "rolled-back");
+    const { held } = await pgo.outcome("blog", both, "held");
+    assert.match(held?.why ?? "", /^shop of the same revision failed, /);
+    assert.deepEqual([await pgo.page(8081), await pgo.page(8083)], ["good", "good"]);
+    const [undone, done] = await pgo.history("blog");
+    assert.deepEqual([undone?.cause, done?.cause, done?.outcome], ["rollback", "commit", "deployed"]);
+    assert.deepEqual(await pgo.services("db.service"), before);
+    const fix = await pgo.repository.commit({
+      "shop/web.container": web("v2", 8081, "Volume=./conf:/conf:ro", "EnvironmentFile=shop.env"),
+    });
+    await pgo.outcome("shop", fix, "deployed");
+    await pgo.outcome("blog", fix, "deployed");
+    assert.deepEqual([await pgo.page(8081), await pgo.page(8083)], ["v2", "v2"]);
+  });
 });

@@ -61,6 +61,7 @@ function levelOf(event: Event): Level {
     case "health":
     case "resources":
     case "gone":
+    case "pinned":
     case "containers":
     case "storage":
       return "debug";
@@ -113,6 +114,7 @@ function fieldsOf(event: Event): Readonly<Record<string, string | number | undef
     case "backup":
     case "image":
     case "warning":
+    case "pinned":
     case "containers":
     case "storage":
       return first;

@@ -113,6 +113,12 @@ function figuresOf(registry: Registry) {
       labelNames: [...ofApplication, "unit"],
     }),
     usage: usageFigures(registers),
+    pinned: new Gauge({
+      registers,
+      name: "pgo_application_pinned",
+      help: "1 while ctl rollback holds an application at an earlier version, else 0.",
+      labelNames: [...ofApplication],
+    }),
     containers: new Gauge({
       registers,
       name: "pgo_containers",
@@ -207,6 +213,10 @@ function count(figures: Figures, seen: Map<ApplicationId, Seen>, event: Event): 
       see(figures, seen, event.application).services.add(event.service);
       showUsage(figures, { ...partsOf(event.application), unit: event.service }, event.usage);
       return;
+    case "pinned":
+      see(figures, seen, event.application);
+      figures.pinned.set(partsOf(event.application), event.pinned ? 1 : 0);
+      return;
     case "gone":
       forget(figures, seen, event);
       return;
@@ -256,6 +266,7 @@ function forget(figures: Figures, seen: Map<ApplicationId, Seen>, event: Extract
   for (const kind of known.kinds) for (const result of results) figures.checks.remove({ ...labels, kind, result });
   for (const outcome of deploymentOutcomes) figures.deployments.remove({ ...labels, outcome });
   figures.rollbacks.remove(labels);
+  figures.pinned.remove(labels);
   seen.delete(event.application);
 }
 

@@ -6,6 +6,7 @@ import { revision, serviceName, type ApplicationId } from "../../core/names.ts";
 import { outcomes } from "../../core/rollout.ts";
 import type { ApplicationRecord, Quarantine, Store } from "../../ports.ts";
 import type { Database } from "./database.ts";
+import { goneBackTo } from "./together.ts";
 import { application, date, digest, number, oneOf, optional, text, type Row } from "./rows.ts";
 
 type Tables = Pick<
@@ -52,8 +53,9 @@ export function applicationTables(database: Database): Tables {
     forgetApplication: (id) => {
       database.atomically(() => {
         for (const table of ofOneApplication) database.run(`DELETE FROM ${table} WHERE application = :id`, { id });
+        // It may have to come back: where the rest of its source's revision fails, or from a backup.
         database.run(
-          "DELETE FROM bundles WHERE application = :id AND digest NOT IN (SELECT bundle FROM backups WHERE bundle IS NOT NULL)",
+          `DELETE FROM bundles WHERE application = :id AND digest NOT IN (${goneBackTo}) AND digest NOT IN (SELECT bundle FROM backups WHERE bundle IS NOT NULL)`,
           { id },
         );
       });

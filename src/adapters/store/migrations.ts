@@ -283,6 +283,16 @@ const migrations: readonly string[] = [
   ALTER TABLE backups ADD COLUMN bundle TEXT;
   CREATE INDEX backups_by_bundle ON backups (bundle);
   `,
+  `
+  -- A revision of a source whose applications go together, under way; made, members and undoing: in JSON.
+  CREATE TABLE together (
+    source TEXT PRIMARY KEY,
+    revision TEXT NOT NULL,
+    made TEXT NOT NULL,
+    members TEXT NOT NULL,
+    undoing TEXT
+  ) STRICT;
+  `,
 ];
 
 export const newestShape = migrations.length;

@@ -17,6 +17,7 @@ import { migrate, requireCurrent } from "./migrations.ts";
 import { date, optional } from "./rows.ts";
 import { rolloutTable } from "./rollouts.ts";
 import { sourceTables } from "./sources.ts";
+import { togetherTable } from "./together.ts";
 import { trim } from "./trim.ts";
 
 export interface StoreOptions {
@@ -48,6 +49,7 @@ export function openStore(path: string, options: StoreOptions = {}): Store & Asy
     ...backupTables(database),
     ...historyTables(database),
     ...rolloutTable(database),
+    ...togetherTable(database),
     trim: (keep, now) => {
       trim(database, keep, now);
     },

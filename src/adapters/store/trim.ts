@@ -3,6 +3,7 @@
 import type { Store } from "../../ports.ts";
 import type { Database } from "./database.ts";
 import { number } from "./rows.ts";
+import { goneBackTo } from "./together.ts";
 
 const day = 86_400_000;
 /** Rows of the events table and of the health history, whatever their age. */
@@ -54,8 +55,8 @@ function trimDetails(database: Database, most: number): void {
 }
 
 /**
- * Kept: what runs, what is wanted, both ends of a rollout, what backups are of, the newest good ones of the history, and each application's
- * newest bundle, whose rollout may be about to begin.
+ * Kept: what runs, what is wanted, both ends of a rollout and of a source's applications that go together, what backups are of, the newest good
+ * ones of the history, and each application's newest bundle, whose rollout may be about to begin.
  */
 function trimBundles(database: Database, good: number): void {
   database.run(
@@ -65,6 +66,7 @@ function trimBundles(database: Database, good: number): void {
        AND digest NOT IN (SELECT desired_digest FROM applications WHERE desired_digest IS NOT NULL)
        AND digest NOT IN (SELECT goal FROM rollouts UNION SELECT fallback FROM rollouts)
        AND digest NOT IN (SELECT bundle FROM backups WHERE bundle IS NOT NULL)
+       AND digest NOT IN (${goneBackTo})
        AND digest NOT IN (
          SELECT goal FROM (
            SELECT goal, row_number() OVER (PARTITION BY source, application ORDER BY max(id) DESC) AS place

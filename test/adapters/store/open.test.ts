@@ -39,7 +39,7 @@ const reason = (work: () => unknown): string => {
 };
 
 /** How many migrations there are. */
-const shape = 11;
+const shape = 12;
 
 test("a new database and its log are for their owner only, and so is the directory made for it", async (t) => {
   const directory = join(temporary(t), "state", "deep");
@@ -105,11 +105,11 @@ test("a database of the version before keeps what it holds and gets what is new"
   await made(path);
   {
     using raw = disposable(new Sqlite(path));
-    raw.db.exec("DROP INDEX backups_by_bundle; ALTER TABLE backups DROP COLUMN bundle; INSERT INTO meta VALUES ('kept', 'yes')");
+    raw.db.exec("DROP TABLE together; INSERT INTO meta VALUES ('kept', 'yes')");
     raw.db.pragma(`user_version = ${String(shape - 1)}`);
   }
   await using store = openStore(path);
-  assert.deepEqual(store.versionBackups(), []);
+  assert.deepEqual(store.together(), []);
   using raw = disposable(new Sqlite(path));
   assert.equal(raw.db.pragma("user_version", { simple: true }), shape);
   assert.equal(raw.db.prepare("SELECT value FROM meta WHERE key = 'kept'").pluck().get(), "yes");

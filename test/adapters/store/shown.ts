@@ -8,7 +8,7 @@ import { historyEntry, statusReport } from "../../../src/controller/status.ts";
 export async function shownBy(path: string) {
   await using store = openStore(path);
   const bundles = new Bundles(store, "/var/lib/pgo");
-  const about = { version: "x", host: "pi4", now: new Date("2026-06-01T00:00:00.000Z") };
+  const about = { version: "x", host: "pi4", now: new Date("2026-06-01T00:00:00.000Z"), rollbackPin: undefined };
   const { sources, applications } = statusReport({ store, bundles }, about, { live: new Map(), trouble: undefined });
   const { applications: versions } = backupsReport(undefined, { store, config: { state: { directory: "/var/lib/pgo" } } } as never);
   return JSON.parse(
