@@ -285,3 +285,37 @@ test("a unit file that a person puts before pgo's, later on, is told and not ove
   assert.equal(await pgo.page(8081), "good");
   assert.equal((await pgo.status()).healthy, true);
 });
+
+test("what dies is back within seconds, what becomes unhealthy later is told once, and with watch = rollback the version before comes back", async (t) => {
+  // No look at the host comes by itself while this test lasts.
+  const settings = (more = "") => `${more}[health.web]\nhttp = { url = "http://127.0.0.1:8081/" }\n`;
+  const pgo = await Installed.up(t, {
+    files: { "shop/web.container": web("good", 8081), "shop/pgo.toml": settings(), "blog/blog.container": web("good", 8083) },
+    config: '[quadlet]\ndrift_interval = "1h"\n[health]\nmin_healthy_time = "1s"\nwatch_interval = "2s"\nfailure_threshold = 1\n',
+  });
+  await pgo.deployed("shop", "blog");
+  const known = await lastId(pgo);
+  await pgo.host.sh("podman kill systemd-blog");
+  const repaired = await nextRepair(pgo, "blog", known);
+  assert.deepEqual(repaired.reasons, ["start blog.service: it has failed"]);
+  assert.equal(await pgo.page(8083), "good");
+
+  const told = async () => (await pgo.log()).filter((line) => /fleet\/shop: (?:web\.service is unhealthy|healthy again)/.test(line));
+  // A container that is frozen answers nobody, and its unit is as active as ever.
+  await pgo.host.sh("podman pause systemd-web");
+  await pgo.host.waitFor("it to be told", async () => (await told()).length === 1, 60_000);
+  await pgo.host.sh("podman unpause systemd-web");
+  await pgo.host.waitFor("its recovery to be told", async () => (await told()).length === 2, 60_000);
+
+  const commit = await pgo.repository.commit({ "shop/web.container": web("v2", 8081), "shop/pgo.toml": settings('watch = "rollback"\n') });
+  await pgo.outcome("shop", commit, "deployed");
+  assert.equal(await pgo.page(8081), "v2");
+  await pgo.host.sh("podman pause systemd-web");
+  const undone = await pgo.host.waitFor("it to be gone back from", async () => {
+    const [last] = await pgo.history("shop");
+    return last?.outcome === "rolled-back" ? last : undefined;
+  });
+  assert.equal(undone.cause, "recovery");
+  assert.match(undone.description, /^web\.service is unhealthy: .*, \d+ min after it was deployed; back on the last good version$/);
+  assert.equal(await pgo.page(8081), "good");
+});
