@@ -466,8 +466,8 @@ export interface Store {
   pulledImages(): readonly PulledImage[];
   savePulledImage(image: PulledImage): void;
   forgetPulledImage(image: Pick<PulledImage, "name" | "id">): void;
-  /** Of all bundles that are saved. */
-  savedBundles(): readonly Digest[];
+  /** Saved bundles but those that only a backup keeps; `good`: so many last good ones of each application. */
+  versions(good: number): readonly Digest[];
 
   /** Whether some saved bundle has a `.liquid` file. */
   usesTemplates(): boolean;

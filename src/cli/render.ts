@@ -13,7 +13,6 @@ import type {
   UnitStatus,
 } from "../core/report.ts";
 import type { SyncReport, VersionReport } from "../core/report.ts";
-import { usageText } from "../core/resources.ts";
 import type { Outcome } from "../core/rollout.ts";
 import { absolute, paint, relative, table, wrap, type Cell, type Tone, type View } from "./text.ts";
 
@@ -117,15 +116,8 @@ function details(
 
 function resourceLines(resources: UnitStatus["resources"], view: View): string[] {
   if (resources === null) return [];
-  const { at, memoryBytes, memoryLimitBytes, cpuPercent, restarts, oomKills, lacking } = resources;
-  const text = usageText({
-    memory: memoryBytes ?? undefined,
-    memoryLimit: memoryLimitBytes ?? undefined,
-    cpu: cpuPercent === null ? undefined : cpuPercent / 100,
-    restarts,
-    oomKills: oomKills ?? undefined,
-  });
-  return [...wrap(`${text} (${relative(at, view.now)})`, 6, view), ...lacking.flatMap((line) => wrap(line, 6, view))];
+  const { at, message, lacking } = resources;
+  return [...wrap(`${message} (${relative(at, view.now)})`, 6, view), ...lacking.flatMap((line) => wrap(line, 6, view))];
 }
 
 /** With the time itself where it is a while until then. */

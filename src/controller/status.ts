@@ -6,7 +6,7 @@ import type { RollbackPin } from "../core/config.ts";
 import type { UnitHealth } from "../core/health.ts";
 import { pullText, type Pull } from "../core/pulls.ts";
 import { partsOf, type ApplicationId, type ServiceName } from "../core/names.ts";
-import { lacks, type Usage } from "../core/resources.ts";
+import { lacks, usageText, type Usage } from "../core/resources.ts";
 import { reasonOf } from "../core/result.ts";
 import type { ApplicationStatus, EventEntry, HistoryEntry, SourceStatus, StatusReport, UnitStatus } from "../core/report.ts";
 import type { ApplicationRecord, DeploymentRecord, EventRow, ServiceState, SourceRecord, Store } from "../ports.ts";
@@ -189,6 +189,7 @@ function resourcesOf(usage: Usage | undefined): UnitStatus["resources"] {
     cpuSeconds: cpuSeconds ?? null,
     restarts,
     oomKills: oomKills ?? null,
+    message: usageText(usage),
     lacking: lacks(usage),
   };
 }

@@ -63,12 +63,12 @@ export async function removeSuperseded(context: Context, signal: AbortSignal): P
   }
 }
 
-/** Of all versions that the state database holds: what runs, what is wanted, and the `keep_good` last good ones of each application. */
-async function needsOf({ store, bundles, handovers }: Context): Promise<ImageNeeds> {
+/** Of what runs, what is wanted, and the `keep_good` last good versions of each application. What only a backup needs is pulled again for it. */
+async function needsOf({ store, bundles, handovers, config }: Context): Promise<ImageNeeds> {
   const own = [...(await handovers.present())].map(({ text }) => text);
   const last = await handovers.record();
   const handed = last === undefined ? [] : [last.from, last.to].flatMap(({ image, files }) => [image, ...files.map(({ text }) => text)]);
-  const saved = store.savedBundles();
+  const saved = store.versions(config.state.keepGood);
   const texts = saved.flatMap((digest) =>
     bundles.get(digest).files.flatMap(({ content, sealed }) => (sealed === undefined ? [Buffer.from(content).toString("utf8")] : [])),
   );

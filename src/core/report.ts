@@ -78,6 +78,8 @@ export interface UnitResources {
   readonly cpuSeconds: number | null;
   readonly restarts: number;
   readonly oomKills: number | null;
+  /** The figures in words. */
+  readonly message: string;
   readonly lacking: readonly string[];
 }
 

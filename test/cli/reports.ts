@@ -9,6 +9,7 @@ const revision = (start: string): string => start.padEnd(40, "0");
 const used: NonNullable<ApplicationStatus["units"][number]["resources"]> = {
   at: ago(60),
   ...{ memoryBytes: null, memoryLimitBytes: 536_870_912, cpuPercent: 3.2, cpuSeconds: 41, restarts: 1, oomKills: null },
+  message: "CPU 3.2 % of a core, 1 restart",
   lacking: ["memory, OOM kills: no figure, the kernel's memory controller is not enabled for containers"],
 };
 

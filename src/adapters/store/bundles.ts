@@ -11,7 +11,7 @@ import type { Store, StoredBundle } from "../../ports.ts";
 import type { Database } from "./database.ts";
 import { application, blob, digest, number, oneOf, text, type Row } from "./rows.ts";
 
-export function bundleTables(database: Database): Pick<Store, "saveBundle" | "bundle" | "usesTemplates" | "sealedInUse" | "savedBundles"> {
+export function bundleTables(database: Database): Pick<Store, "saveBundle" | "bundle" | "usesTemplates" | "sealedInUse"> {
   return {
     saveBundle: (bundle) => {
       database.atomically(() => {
@@ -19,7 +19,6 @@ export function bundleTables(database: Database): Pick<Store, "saveBundle" | "bu
       });
     },
     usesTemplates: () => database.get("SELECT 1 FROM bundle_files WHERE path LIKE '%.liquid' LIMIT 1", {}) !== undefined,
-    savedBundles: () => database.all("SELECT digest FROM bundles ORDER BY id", {}).map((row) => digest(row, "digest")),
     sealedInUse: () =>
       new Set(database.all("SELECT sealed FROM bundles", {}).flatMap((row) => [...sealedIn(row).values()].map(({ sealed }) => sealed))),
     bundle: (wanted) => {

@@ -18,7 +18,7 @@ import { date, optional } from "./rows.ts";
 import { rolloutTable } from "./rollouts.ts";
 import { sourceTables } from "./sources.ts";
 import { togetherTable } from "./together.ts";
-import { trim } from "./trim.ts";
+import { trim, versionsIn } from "./trim.ts";
 
 export interface StoreOptions {
   readonly readonly?: boolean;
@@ -50,6 +50,7 @@ export function openStore(path: string, options: StoreOptions = {}): Store & Asy
     ...historyTables(database),
     ...rolloutTable(database),
     ...togetherTable(database),
+    versions: (good) => versionsIn(database, good),
     trim: (keep, now) => {
       trim(database, keep, now);
     },

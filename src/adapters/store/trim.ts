@@ -1,8 +1,9 @@
 /** What the state database forgets, so that it stays small for years. */
 
+import type { Digest } from "../../core/names.ts";
 import type { Store } from "../../ports.ts";
 import type { Database } from "./database.ts";
-import { number } from "./rows.ts";
+import { digest, number } from "./rows.ts";
 import { goneBackTo } from "./together.ts";
 
 const day = 86_400_000;
@@ -55,24 +56,28 @@ function trimDetails(database: Database, most: number): void {
 }
 
 /**
- * Kept: what runs, what is wanted, both ends of a rollout and of a source's applications that go together, what backups are of, the newest good
- * ones of the history, and each application's newest bundle, whose rollout may be about to begin.
+ * That of no version which may come to run by itself: what runs, what is wanted, both ends of a rollout and of a source's applications that go together, the
+ * newest good ones of the history, and each application's newest bundle, whose rollout may be about to begin.
  */
+const isPast = `
+  id NOT IN (SELECT max(id) FROM bundles GROUP BY application)
+  AND digest NOT IN (SELECT last_good FROM applications WHERE last_good IS NOT NULL)
+  AND digest NOT IN (SELECT desired_digest FROM applications WHERE desired_digest IS NOT NULL)
+  AND digest NOT IN (SELECT goal FROM rollouts UNION SELECT fallback FROM rollouts)
+  AND digest NOT IN (${goneBackTo})
+  AND digest NOT IN (
+    SELECT goal FROM (
+      SELECT goal, row_number() OVER (PARTITION BY source, application ORDER BY max(id) DESC) AS place
+      FROM deployments WHERE outcome IN ('deployed', 'repaired') AND goal <> 'absent' GROUP BY source, application, goal)
+    WHERE place <= :good)`;
+
+/** `good`: of each application, so many last good ones. */
+export function versionsIn(database: Database, good: number): readonly Digest[] {
+  return database.all(`SELECT digest FROM bundles WHERE NOT (${isPast}) ORDER BY id`, { good }).map((row) => digest(row, "digest"));
+}
+
+/** What backups are of is kept too. */
 function trimBundles(database: Database, good: number): void {
-  database.run(
-    `DELETE FROM bundles
-     WHERE id NOT IN (SELECT max(id) FROM bundles GROUP BY application)
-       AND digest NOT IN (SELECT last_good FROM applications WHERE last_good IS NOT NULL)
-       AND digest NOT IN (SELECT desired_digest FROM applications WHERE desired_digest IS NOT NULL)
-       AND digest NOT IN (SELECT goal FROM rollouts UNION SELECT fallback FROM rollouts)
-       AND digest NOT IN (SELECT bundle FROM backups WHERE bundle IS NOT NULL)
-       AND digest NOT IN (${goneBackTo})
-       AND digest NOT IN (
-         SELECT goal FROM (
-           SELECT goal, row_number() OVER (PARTITION BY source, application ORDER BY max(id) DESC) AS place
-           FROM deployments WHERE outcome IN ('deployed', 'repaired') AND goal <> 'absent' GROUP BY source, application, goal)
-         WHERE place <= :good)`,
-    { good },
-  );
+  database.run(`DELETE FROM bundles WHERE ${isPast} AND digest NOT IN (SELECT bundle FROM backups WHERE bundle IS NOT NULL)`, { good });
   database.run("DELETE FROM blobs WHERE digest NOT IN (SELECT blob FROM bundle_files WHERE blob IS NOT NULL)");
 }
