@@ -88,6 +88,15 @@ test("a change by hand that nobody can read is kept, and not rolled out", async 
   assert.match(runs(pgo), /good:2/);
 });
 
+test("a change by hand that nobody can read, and that a repair has put right, is no version whose images would be looked for", async () => {
+  await using pgo = await running();
+  pgo.world.machine.files.set(`${quadletDirectory}/fleet/shop/web.container`, { mode: 0o644, content: "[Container\nImage" });
+  await pgo.pass(10 * minute);
+  const [backup] = pgo.store.versionBackups();
+  assert.ok(backup !== undefined && pgo.store.bundle(backup.bundle) !== undefined);
+  assert.ok(!pgo.store.versions(5).includes(backup.bundle));
+});
+
 test("a backup of what is gone from Git, and one that there is not, are refused with the way out", async () => {
   await using pgo = await running();
   await assert.rejects(() => pgo.until(pgo.commands.restore(7)), /there is no backup 7 .*ctl backup list/);

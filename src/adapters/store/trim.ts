@@ -60,7 +60,7 @@ function trimDetails(database: Database, most: number): void {
  * newest good ones of the history, and each application's newest bundle, whose rollout may be about to begin.
  */
 const isPast = `
-  id NOT IN (SELECT max(id) FROM bundles GROUP BY application)
+  id NOT IN (SELECT max(id) FROM bundles WHERE digest NOT IN (SELECT bundle FROM backups WHERE bundle IS NOT NULL) GROUP BY application)
   AND digest NOT IN (SELECT last_good FROM applications WHERE last_good IS NOT NULL)
   AND digest NOT IN (SELECT desired_digest FROM applications WHERE desired_digest IS NOT NULL)
   AND digest NOT IN (SELECT goal FROM rollouts UNION SELECT fallback FROM rollouts)
