@@ -33,6 +33,7 @@ suite("what containers use", () => {
     const { at, ...resources } = status.applications[0]?.units[0]?.resources ?? { at: "" };
     assert.deepEqual(resources, {
       ...{ memoryBytes: 50e6, memoryLimitBytes: 100e6, cpuPercent: 10, cpuSeconds: 40, restarts: 0, oomKills: 1, lacking: [] },
+      message: "memory 50 MB of 100 MB, CPU 10 % of a core, 0 restarts, 1 OOM kill",
     });
     assert.ok(Date.parse(at) > 0);
     assert.equal(pgo.asked.includes("stats"), false, "status asks for nothing of it");
