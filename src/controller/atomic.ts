@@ -9,9 +9,10 @@ import { bringsSelf } from "../core/self-quadlet.ts";
 import type { ApplicationRecord } from "../ports.ts";
 import { decisionOf, differs, guarded, holdBack, isFailedVersion, remember, storedOf, type Acted, type Case } from "./act.ts";
 import { bundleOf, isThere, liveOf, type Context } from "./context.ts";
+import { prune } from "./course.ts";
 import { exactly } from "./images.ts";
 import { rehearse } from "./rehearse.ts";
-import { isUnfinished, prune, rollOut, type Order } from "./rollout.ts";
+import { isUnfinished, rollOut, type Order } from "./rollout.ts";
 import type { Seen } from "./seen.ts";
 import { isTried, triedAgain, waitsForTry } from "./tries.ts";
 

@@ -3,7 +3,7 @@
 import type { Bundle, Problem } from "../core/bundle.ts";
 import { digestOf, partsOf, type ApplicationId, type Revision, type ServiceName } from "../core/names.ts";
 import { hindrance, type Turn } from "../core/order.ts";
-import { plan, stopsMore, type Goal, type Plan } from "../core/plan.ts";
+import { plan, type Goal, type Plan } from "../core/plan.ts";
 import { pinText } from "../core/pin.ts";
 import { found, targetOf } from "../core/plan-text.ts";
 import {
@@ -27,20 +27,18 @@ import { success } from "../core/result.ts";
 import { rollbackOf } from "../core/rollback.ts";
 import type { Verdict } from "../core/verdict.ts";
 import type { StoredBundle } from "../ports.ts";
-import { apply, pullImages, type Failure } from "./apply.ts";
+import { pullImages } from "./apply.ts";
 import { adoptionsOf, saveAdoptions } from "./adopt.ts";
 import { bundleOf, liveBundles, type Context } from "./context.ts";
 import { keepEvidence } from "./evidence.ts";
 import { inheritance, takeOver } from "./inherit.ts";
 import { exactFallback, noteRunning, releaseImages, secureImages } from "./images.ts";
-import { observe, type Observation } from "./observe.ts";
-import { unknownStart } from "../core/observe.ts";
+import { applyTarget, prune, saveIntention, unprepared, verifyTarget, type Course } from "./course.ts";
+import { observe } from "./observe.ts";
 import { saveBefore, whatIsThere } from "./backups.ts";
 import { preflight } from "./preflight.ts";
-import { roomFor } from "./room.ts";
 import { isUndoing, settle } from "./settle.ts";
-import { objectRules } from "./volumes.ts";
-import { refreshedIn, unmetNeed, verify, type Verification } from "./verify.ts";
+import { unmetNeed, type Verification } from "./verify.ts";
 
 /** What a rollout is for. */
 export interface Order {
@@ -148,15 +146,6 @@ export async function resume(rollout: Rollout, starts: 0 | 1, context: Context, 
   return goOn(again, unprepared, context, signal);
 }
 
-/** What is known of a rollout beside what is saved of it: one that was interrupted goes on without. */
-interface Course {
-  /** To the goal, made already. */
-  readonly plan: Plan | undefined;
-  readonly passedOn: ReadonlySet<ServiceName>;
-}
-
-const unprepared: Course = { plan: undefined, passedOn: new Set() };
-
 /** Drives the phases to the end; each is saved before it begins. */
 async function goOn(first: Applying | Reverting, course: Course, context: Context, signal: AbortSignal): Promise<Settled> {
   let rollout: Rollout = first;
@@ -233,36 +222,6 @@ function backText({ application, goal }: Rollout, { store, config }: Context): s
   return goal === "absent" ? "gone" : pinText(application, config.quadlet.rollbackPin);
 }
 
-/** What the new version no longer needs. It is well without that, so what can't be done is told, and stays. */
-export async function prune(
-  { application, goal, deployment }: Pick<Verifying, "application" | "goal" | "deployment">,
-  { passedOn }: Pick<Course, "passedOn">,
-  context: Context,
-  signal: AbortSignal,
-): Promise<void> {
-  const aim: Goal = { application, bundle: bundleOf(goal, context), passedOn };
-  if (objectRules(application, context).prune !== "all") return;
-  const { afterwards } = plan(aim, (await observe(aim, context, signal)).observed);
-  let failed: string | undefined;
-  for (const step of afterwards) {
-    const isGuarded = step.kind === "remove-volume" && failed === step.volume;
-    if (isGuarded) continue;
-    const done = await apply(
-      { application, steps: [step], afterwards: [], conflicts: [] },
-      { deployment, bundle: aim.bundle },
-      context,
-      signal,
-    );
-    if (done.ok) continue;
-    failed = targetOf(step);
-    context.journal.tell({
-      type: "warning",
-      subject: application,
-      message: `${done.trouble.reason}: it is left on the host, remove it by hand`,
-    });
-  }
-}
-
 async function goBack(saved: Reverting, context: Context, signal: AbortSignal): Promise<Settled> {
   const rollout = await exactFallback(saved, context, signal);
   const wasAdopting = context.store.adoptions(rollout.application).length > 0;
@@ -335,87 +294,6 @@ function leave(rollout: Applying | Verifying, { because, need, verification }: S
   const name = partsOf(rollout.application).application;
   const said = `${because}; left as it is, since rollback = "never": mend it or push a fix; ctl rollback ${name} goes back all the same`;
   return settle(leftAsItIs(rollout, context.clock.now(), said, need !== undefined), { verification }, context);
-}
-
-/**
- * Plans to a target from what the host shows now and carries it out; answers the trouble, if any. After a surprise (the bus went away while
- * a job ran, a disk is full) the host is looked at and the rest done once more; throws HostAway where it can't be, and a later pass does it.
- */
-async function applyTarget(
-  rollout: Rollout,
-  target: Target,
-  { plan: prepared, passedOn }: Course,
-  context: Context,
-  signal: AbortSignal,
-): Promise<Failure | undefined> {
-  const isWayBack = rollout.phase === "reverting";
-  const goal: Goal = { application: rollout.application, bundle: bundleOf(target, context), passedOn, isWayBack };
-  const work = { deployment: rollout.deployment, bundle: goal.bundle };
-  const carryOut = async (made: Plan): Promise<Failure | undefined> => {
-    const [conflict] = made.conflicts;
-    if (conflict !== undefined) return { reason: `${conflict.file}: ${conflict.message}`, surprise: undefined };
-    const result = await apply(made, work, context, signal);
-    if (!result.ok) return result.trouble;
-    if (!stopsMore(made, goal.bundle?.units ?? [])) return undefined;
-    const rest = await replan(goal, context, signal);
-    const starts = rest.steps.filter(({ kind }) => kind === "start" || kind === "restart" || kind === "verify");
-    const again = await apply({ ...rest, steps: starts }, work, context, signal);
-    return again.ok ? undefined : again.trouble;
-  };
-  const made = prepared ?? (await replan(goal, context, signal));
-  const first = await carryOut(made);
-  if (first?.surprise === undefined) return first;
-  await context.reach.check(signal, { room: roomFor(made, context.config), reload: first.surprise === "reload" });
-  return carryOut(await replan(goal, context, signal));
-}
-
-async function replan(goal: Goal, context: Context, signal: AbortSignal): Promise<Plan> {
-  const observation = await observe(goal, context, signal);
-  const made = plan(goal, observation.observed);
-  // What going back needs has been there; where it is gone and can't be had, its start will fail and say so.
-  await pullImages(made, context, signal);
-  context.store.atomically(() => {
-    saveIntention(made, goal, observation, context);
-  });
-  return made;
-}
-
-/** Before the first step: the inventory widened, what services run remembered, and that systemd will have to read again. */
-function saveIntention(made: Plan, goal: Goal, { observed, remembered }: Observation, { store }: Context): void {
-  if (made.steps.length === 0) return;
-  const widened = new Map(store.inventory(goal.application));
-  for (const file of goal.bundle?.files ?? []) widened.set(file.path, file.digest);
-  store.saveInventory(goal.application, widened);
-  // What has passed to another application is that one's to remember.
-  const known = store.started(goal.application);
-  const wanted = new Set(goal.bundle?.units.map(({ service }) => service));
-  for (const [service, record] of remembered) {
-    const seen = observed.services.get(service);
-    // What has been taken away in this rollout already stays forgotten.
-    const isThere = seen?.loaded === true || known.has(service) || wanted.has(service);
-    if (seen?.ours === true && isThere) store.saveStarted(goal.application, service, record);
-  }
-  // What is about to be made anew is known no more until it is.
-  for (const step of made.steps) if (step.kind === "remove-network") store.saveStarted(goal.application, step.service, unknownStart);
-  if (made.steps.some((step) => step.kind === "reload")) store.setReloadPending(true);
-}
-
-async function verifyTarget(
-  { application, deployment }: Rollout,
-  target: Target,
-  since: Date,
-  context: Context,
-  signal: AbortSignal,
-): Promise<Verification> {
-  const bundle = bundleOf(target, context);
-  if (bundle === undefined) return { verdicts: [], containers: new Map(), trouble: undefined, need: undefined, culprits: [] };
-  // Those of other applications that stopped with a network which was made anew, and were started again.
-  const steps = context.store.deployment(deployment)?.steps ?? [];
-  const started = new Set(steps.flatMap((step) => (step.kind === "start" ? [step.target] : [])));
-  const refreshed = refreshedIn(steps);
-  const others = [...liveBundles(context)].flatMap(([id, live]) => (id === application ? [] : [live]));
-  const dependents = new Set(others.flatMap((other) => other.units.flatMap(({ service }) => (started.has(service) ? [service] : []))));
-  return verify({ bundle, others, dependents, refreshed }, since, context, signal);
 }
 
 function turnTo(goal: Goal, fallback: Target, context: Context): Turn {
