@@ -80,17 +80,18 @@ export function commands(context: Context, { loop, version, hostName }: Surround
       const { id } = applicationOf(target, context);
       if (store.quarantined(id).length === 0) return { done: true, message: `${id} has nothing in quarantine` };
       context.reach.refuse();
-      const isLive = lookAgain(id, context);
-      if (!isLive) store.release(id);
-      const told = isLive ? "the version that failed is looked at again" : "quarantine lifted";
-      journal.tell({ type: "command", command: "retry", target: id, message: told });
-      const work = loop.ask((running) =>
-        loop.passNow(partsOf(id).source, { drift: isLive, images: false, asked: false, retry: id }, running),
-      );
+      // In its turn: a rollout of it that is under way saves its own end first.
+      const work = loop.ask(async (running) => {
+        const isLive = lookAgain(id, context);
+        if (!isLive) store.release(id);
+        const told = isLive ? "the version that failed is looked at again" : "quarantine lifted";
+        journal.tell({ type: "command", command: "retry", target: id, message: told });
+        await loop.passNow(partsOf(id).source, { drift: isLive, images: false, asked: false, retry: id }, running);
+      });
       await untilAborted(work, signal);
       const after = store.application(id);
       return {
-        done: after?.outcome === "deployed" || (isLive && (after?.outcome === "in-sync" || after?.outcome === "repaired")),
+        done: after?.outcome === "deployed" || after?.outcome === "in-sync" || after?.outcome === "repaired",
         message: `${id} ${after?.outcome ?? "is gone"}${after?.message === undefined ? "" : `: ${after.message}`}`,
       };
     },

@@ -101,6 +101,28 @@ suite('a version that fails where rollback = "never"', () => {
     isSettled(pgo);
   });
 
+  test("is tried again with ctl retry also where that comes while drift repair still fails", async () => {
+    await using pgo = await deployed();
+    await pgo.push(db("crash:1"));
+    let asked: ReturnType<typeof pgo.commands.retry> | undefined;
+    pgo.world.onChange = () => {
+      if (pgo.world.changes.at(-1) !== "start db.service") return;
+      asked ??= pgo.commands.retry("shop", never);
+      // This start has failed already; the next one will not.
+      pgo.world.machine.images.set("localhost/crash:1", "good");
+    };
+    while (asked === undefined) await pgo.pass(minute);
+    assert.equal((await pgo.until(asked)).done, true);
+    assert.deepEqual(
+      pgo
+        .history("shop")
+        .map(({ outcome }) => outcome)
+        .slice(0, 2),
+      ["repaired", "failed"],
+    );
+    isSettled(pgo);
+  });
+
   test("is tried again with ctl retry also where drift repair has given it up for now", async () => {
     await using pgo = await deployed(db("good:1"), { quadlet: { drift_interval: "10s" } });
     await pgo.push(db("crash:1"));
