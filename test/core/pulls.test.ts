@@ -1,3 +1,5 @@
+/** What is told of a pull on its way, and when a pull is tried again. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 

@@ -1,3 +1,5 @@
+/** Which commit a source follows: a branch, a tag, the newest tag of a semver range, or a commit. */
+
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 

@@ -1,3 +1,5 @@
+/** Which images that pgo has pulled may go. */
+
 import assert from "node:assert/strict";
 import { suite, test } from "node:test";
 
